@@ -1,0 +1,288 @@
+//! `Application`: a path in a source and the place where it runs.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::suspend::Suspend;
+
+/// A path in a source, and where and how its objects are released.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "tidegate.io",
+    version = "v1alpha1",
+    kind = "Application",
+    plural = "applications",
+    shortname = "tgapp",
+    category = "tidegate",
+    category = "tidegate-all",
+    namespaced,
+    status = "ApplicationStatus",
+    derive = "PartialEq",
+    doc = "Application names a path in a git repository and keeps the cluster as that path says. An Application is to its Releases what a Deployment is to its ReplicaSets.",
+    printcolumn = r#"{"name":"READY","type":"string","jsonPath":".status.conditions[?(@.type=='Ready')].status"}"#,
+    printcolumn = r#"{"name":"REVISION","type":"string","jsonPath":".status.display.revision"}"#,
+    printcolumn = r#"{"name":"RELEASE","type":"string","jsonPath":".status.currentRelease"}"#,
+    printcolumn = r#"{"name":"PHASE","type":"string","jsonPath":".status.display.phase"}"#,
+    printcolumn = r#"{"name":"OBJECTS","type":"string","jsonPath":".status.display.objects"}"#,
+    printcolumn = r#"{"name":"DRIFT","type":"string","jsonPath":".status.display.drift"}"#,
+    printcolumn = r#"{"name":"AGE","type":"date","jsonPath":".metadata.creationTimestamp"}"#,
+    printcolumn = r#"{"name":"STATUS","type":"string","jsonPath":".status.display.message"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationSpec {
+    /// Where the desired objects are read.
+    pub source: SourceReference,
+    /// Where they are applied.
+    #[serde(default)]
+    pub target: Target,
+    /// Deletes objects that a newer commit no longer has. Namespaces, claims, volumes and CRDs stay unless annotated
+    /// `tidegate.io/prune: Enabled` in git.
+    #[serde(default = "yes")]
+    pub prune: bool,
+    /// What happens to the objects when the Application is deleted.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Whether objects that exist already and belong to no Application are taken over.
+    #[serde(default)]
+    pub adopt: Adopt,
+    /// What happens when a live object is edited by somebody else.
+    #[serde(default)]
+    pub drift: Drift,
+    /// How long and by what a release is judged healthy.
+    #[serde(default)]
+    pub health: HealthSpec,
+    /// How many finished Releases are kept; the last good one always is.
+    #[serde(default = "default_history_limit")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub history_limit: i32,
+    /// Present means suspended: nothing is applied, nothing is corrected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<Suspend>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn default_history_limit() -> i32 {
+    20
+}
+
+/// A path in a source object of the same namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceReference {
+    /// Kind of the source.
+    #[serde(default)]
+    pub kind: SourceKind,
+    /// Name of the source in the Application's namespace.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Directory in the repository, read recursively. `.tidegateignore` files are honoured.
+    #[serde(default = "default_path")]
+    #[schemars(
+        length(min = 1, max = 1024),
+        extend("x-kubernetes-validations" = [{
+            "rule": "!self.startsWith('/') && !self.split('/').exists(p, p == '..')",
+            "message": "must be a path inside the repository, without `..` and a leading `/`; for example ./deploy",
+        }])
+    )]
+    pub path: String,
+    /// Glob patterns of the files to read, relative to `path`. Empty means all `*.yaml`, `*.yml` and `*.json`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub include: Vec<String>,
+    /// Glob patterns of files to leave out; wins over `include`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 256)))]
+    pub exclude: Vec<String>,
+}
+
+fn default_path() -> String {
+    ".".to_owned()
+}
+
+/// Kinds that can be a source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum SourceKind {
+    /// A `GitRepository`.
+    #[default]
+    GitRepository,
+}
+
+/// Where objects are applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Target {
+    /// Namespace of objects that name none. A default, never a rename; the Application's own namespace when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub namespace: Option<String>,
+}
+
+/// What deleting the Application does to its objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DeletionPolicy {
+    /// As `prune` says: delete when it is true, leave when it is false.
+    #[default]
+    MirrorPrune,
+    /// Delete them whatever `prune` says.
+    Delete,
+    /// Leave them running.
+    Orphan,
+}
+
+/// Whether unowned objects are taken over.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Adopt {
+    /// An object that exists already fails the release.
+    Never,
+    /// Objects that no Application owns are taken over, and said so.
+    #[default]
+    IfUnowned,
+    /// As `IfUnowned`, and also objects whose owning Application is gone.
+    Always,
+}
+
+/// Handling of live edits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Drift {
+    /// What happens when a field that git sets is changed or removed in the cluster.
+    #[serde(default)]
+    pub mode: DriftMode,
+}
+
+/// Reaction to drift.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DriftMode {
+    /// Put it back at once.
+    #[default]
+    Correct,
+    /// Say so in condition `Drifted` and an Event, change nothing.
+    Report,
+    /// Neither.
+    Ignore,
+}
+
+/// Judging health.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthSpec {
+    /// How long a release may take to become healthy before it has failed. Go-style duration.
+    #[serde(default = "default_health_timeout")]
+    #[schemars(schema_with = "crate::schema::duration")]
+    pub timeout: String,
+}
+
+impl Default for HealthSpec {
+    fn default() -> Self {
+        Self { timeout: default_health_timeout() }
+    }
+}
+
+fn default_health_timeout() -> String {
+    "5m".to_owned()
+}
+
+/// What runs, and why.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationStatus {
+    /// `metadata.generation` that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Conditions: `Ready`, `Healthy`, `Synced`, `Drifted`, and while true `Reconciling` and `Stalled`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "crate::schema::conditions")]
+    pub conditions: Vec<Condition>,
+    /// Commit whose objects are in the cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied_revision: Option<String>,
+    /// Newest commit that was tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempted_revision: Option<String>,
+    /// Release that made what runs now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_release: Option<String>,
+    /// Newest release that became healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_good_release: Option<String>,
+    /// Sequence number of the newest release; the next one is one more.
+    #[serde(default)]
+    pub last_sequence: i64,
+    /// Digest of spec and rendered objects of the newest attempt: the same digest is not tried again by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempted_digest: Option<String>,
+    /// Counts of the managed objects.
+    #[serde(default)]
+    pub objects: ObjectCounts,
+    /// What was put back, how often, and from whom.
+    #[serde(default)]
+    pub drift: DriftStatus,
+    /// The `tidegate.io/requestedAt` value that was answered last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_requested_at: Option<String>,
+    /// What the printer columns show.
+    #[serde(default)]
+    pub display: ApplicationDisplay,
+}
+
+/// Counts of the managed objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ObjectCounts {
+    /// Objects in the inventory.
+    #[serde(default)]
+    pub total: i32,
+    /// Those that are healthy.
+    #[serde(default)]
+    pub healthy: i32,
+    /// Those that differ from what was applied.
+    #[serde(default)]
+    pub drifted: i32,
+    /// Those that failed.
+    #[serde(default)]
+    pub failed: i32,
+}
+
+/// Successful drift corrections make no Release; they are counted here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DriftStatus {
+    /// Corrections since the Application was created.
+    #[serde(default)]
+    pub count: i64,
+    /// When the last one happened, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// Field manager that made the change that was put back last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// Object and fields that were put back last, at most ten.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+}
+
+/// One string per printer column.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ApplicationDisplay {
+    /// `master@1a2b3c4d` of what runs.
+    #[serde(default)]
+    pub revision: String,
+    /// Phase of the newest release.
+    #[serde(default)]
+    pub phase: String,
+    /// `12/12`: healthy of total.
+    #[serde(default)]
+    pub objects: String,
+    /// `0`, or how many objects differ now.
+    #[serde(default)]
+    pub drift: String,
+    /// The source as `GitRepository/shop:./deploy`.
+    #[serde(default)]
+    pub source: String,
+    /// One line: what is going on.
+    #[serde(default)]
+    pub message: String,
+}

@@ -1,0 +1,72 @@
+//! `Inventory`: what was applied for an Application, written before the first mutation.
+
+use kube::CustomResource;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Written by the operator only; readable with kubectl while small, packed and sharded when large.
+#[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[kube(
+    group = "tidegate.io",
+    version = "v1alpha1",
+    kind = "Inventory",
+    plural = "inventories",
+    shortname = "tginv",
+    category = "tidegate-all",
+    namespaced,
+    derive = "PartialEq",
+    doc = "Inventory lists what Tidegate applied for an Application: the only ground on which it deletes anything. Written by the operator only.",
+    printcolumn = r#"{"name":"APPLICATION","type":"string","jsonPath":".spec.application"}"#,
+    printcolumn = r#"{"name":"OBJECTS","type":"integer","jsonPath":".spec.count"}"#,
+    printcolumn = r#"{"name":"SHARD","type":"integer","jsonPath":".spec.shard"}"#,
+    printcolumn = r#"{"name":"AGE","type":"date","jsonPath":".metadata.creationTimestamp"}"#
+)]
+#[serde(rename_all = "camelCase")]
+pub struct InventorySpec {
+    /// Application in the same namespace.
+    pub application: String,
+    /// UID of that Application.
+    #[serde(rename = "applicationUID")]
+    pub application_uid: String,
+    /// Number of this shard, from 0.
+    #[serde(default)]
+    pub shard: i32,
+    /// Number of shards that belong together.
+    #[serde(default = "one")]
+    pub shards: i32,
+    /// Entries in this shard.
+    #[serde(default)]
+    pub count: i32,
+    /// The entries, when there are few.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<InventoryEntry>,
+    /// The entries as base64 of zstd-compressed JSON lines, when there are many.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub packed: Option<String>,
+}
+
+fn one() -> i32 {
+    1
+}
+
+/// One applied object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct InventoryEntry {
+    /// `<group>/<kind>/<namespace>/<name>`; group and namespace may be empty.
+    pub id: String,
+    /// API version it was applied at, without the group.
+    pub version: String,
+    /// UID from the API server's answer. Absent while only intended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Digest of the desired object that was applied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub desired: Option<String>,
+    /// Digest of the fields we own and their values, from the API server's answer: the baseline of drift.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ours: Option<String>,
+    /// `tidegate.io/prune` as git said it when the object was applied last: `Enabled` or `Disabled`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prune: Option<String>,
+}

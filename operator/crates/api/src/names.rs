@@ -1,0 +1,24 @@
+//! Well-known names that Tidegate writes to or reads from objects. Changing one breaks installed clusters.
+
+/// Field manager of every server-side apply that Tidegate makes.
+pub const FIELD_MANAGER: &str = "tidegate";
+/// Label of every applied object, and the selector of the drift watches. Never proof of ownership.
+pub const LABEL_MANAGED_BY: &str = "tidegate.io/managed-by";
+/// Label that carries the Application's name on Releases and Inventories.
+pub const LABEL_APPLICATION: &str = "tidegate.io/application";
+/// Annotation `<installation>/<namespace>/<application>` on every applied object.
+pub const ANNOTATION_OWNER: &str = "tidegate.io/owner";
+/// Annotation on applied objects, read from git only: `Disabled` keeps an object, `Enabled` lets a protected kind go.
+pub const ANNOTATION_PRUNE: &str = "tidegate.io/prune";
+/// Annotation on live objects only: `<until> <reason>` pauses drift correction of that object.
+pub const ANNOTATION_HOLD: &str = "tidegate.io/hold";
+/// Annotation on our kinds: any new value asks for a reconcile now.
+pub const ANNOTATION_REQUESTED_AT: &str = "tidegate.io/requestedAt";
+/// Finalizer of Applications: prunes as `deletionPolicy` says.
+pub const FINALIZER_APPLICATION: &str = "tidegate.io/application";
+/// Finalizer of Inventories: the record of what was applied outlives a careless `kubectl delete`.
+pub const FINALIZER_INVENTORY: &str = "tidegate.io/inventory";
+/// kubectl category of the kinds that people read every day.
+pub const CATEGORY: &str = "tidegate";
+/// kubectl category of every kind, records included.
+pub const CATEGORY_ALL: &str = "tidegate-all";

@@ -1,0 +1,43 @@
+//! Schema pieces that schemars cannot derive: bounded strings that the API server checks by pattern and CEL.
+
+use schemars::{Schema, SchemaGenerator, json_schema};
+
+/// Go-style duration between 1 second and 7 days. `format: duration` would accept `5 minutes`, hence the pattern.
+pub fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "pattern": "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{
+            "rule": "duration(self) >= duration('1s') && duration(self) <= duration('168h')",
+            "message": "must be a Go-style duration between 1s and 168h, for example 30s or 5m",
+        }],
+    })
+}
+
+/// RFC 3339 time, kept as a string so that an old object never becomes unreadable.
+pub fn date_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time", "maxLength": 64 })
+}
+
+/// `metav1.Condition` list, a map by type so that several writers can share it.
+pub fn conditions(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "description": "Conditions of the kstatus contract; each has a machine-readable reason and a message that says what to do.",
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["type"],
+        "items": {
+            "type": "object",
+            "required": ["type", "status", "reason", "message", "lastTransitionTime"],
+            "properties": {
+                "type": { "type": "string", "maxLength": 316, "description": "Name of the condition, for example Ready." },
+                "status": { "type": "string", "enum": ["True", "False", "Unknown"], "description": "True, False or Unknown." },
+                "reason": { "type": "string", "minLength": 1, "maxLength": 1024, "description": "Machine-readable cause in CamelCase." },
+                "message": { "type": "string", "maxLength": 32768, "description": "Object, field, cause and what to do next." },
+                "lastTransitionTime": { "type": "string", "format": "date-time", "description": "When the status last changed." },
+                "observedGeneration": { "type": "integer", "format": "int64", "minimum": 0, "description": "metadata.generation that this condition speaks of." },
+            },
+        },
+    })
+}
