@@ -220,7 +220,8 @@ fn client_certificate(chain: Field<'_>, key: Field<'_>) -> Result<Option<ClientC
         (Some(_), None) => return Err(invalid("tls.key", "tls.crt is there but no tls.key")),
         (None, Some(_)) => return Err(invalid("tls.crt", "tls.key is there but no tls.crt")),
     };
-    let der = PrivateKeyDer::from_pem_slice(key).map_err(|_| invalid("tls.key", "it is not a PEM private key"))?;
+    let der =
+        PrivateKeyDer::from_pem_slice(key).map_err(|_| invalid("tls.key", "it is not a PEM private key"))?;
     // The HTTP client takes a mismatched pair for a programming error and panics: prove it fits here.
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     rustls::ClientConfig::builder_with_provider(provider)
@@ -229,7 +230,10 @@ fn client_certificate(chain: Field<'_>, key: Field<'_>) -> Result<Option<ClientC
         .with_root_certificates(rustls::RootCertStore::empty())
         .with_client_auth_cert(chain.clone(), der)
         .map_err(|error| invalid("tls.key", format!("it does not fit tls.crt: {error}")))?;
-    Ok(Some(ClientCertificate { chain, key_pem: key.to_vec() }))
+    Ok(Some(ClientCertificate {
+        chain,
+        key_pem: key.to_vec(),
+    }))
 }
 
 #[cfg(test)]

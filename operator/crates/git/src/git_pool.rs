@@ -1,6 +1,7 @@
 //! The front door: every operation as a future, run on the room's own blocking threads. Owns the cache directory, the
 //! locks per mirror and the fairness between servers.
 
+use crate::ancestry;
 use crate::cancel::Watch;
 use crate::credentials::hex;
 use crate::mirror;
@@ -168,8 +169,7 @@ impl GitPool {
                     .find_commit(id)
                     .map_err(|error| absent(&error, url, id))?;
             }
-            let descends = mirror.repo().graph_descendant_of(new, old);
-            Ok(old == new || descends.map_err(|error| libgit2::sort(&error, url, "commit graph"))?)
+            ancestry::descends(&mirror, new, old).map_err(|error| libgit2::sort(&error, url, "commit graph"))
         })
         .await
     }
@@ -195,19 +195,14 @@ impl GitPool {
                     .map_err(|error| absent(&error, url, id))?;
             }
             let broken = |error: git2::Error| libgit2::sort(&error, url, "commit graph");
-            let mut walk = mirror.repo().revwalk().map_err(broken)?;
-            walk.set_sorting(git2::Sort::TOPOLOGICAL).map_err(broken)?;
-            walk.push(to).map_err(broken)?;
-            walk.hide(from).map_err(broken)?;
             let commit = |id| {
                 Ok(Revision::of(
                     &mirror.repo().find_commit(id).map_err(broken)?,
                     "commit",
                 ))
             };
-            walk.take(max)
-                .map(|id| id.map_err(broken).and_then(commit))
-                .collect()
+            let ids = ancestry::between(&mirror, from, to, max).map_err(broken)?;
+            ids.into_iter().map(commit).collect()
         })
         .await
     }

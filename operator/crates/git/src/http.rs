@@ -163,7 +163,10 @@ fn tls(remote: &Remote) -> Result<TlsConfig, Error> {
     let client = match remote.credentials.client() {
         None => None,
         Some(pair) => {
-            let unreadable = |_| Error::InvalidCredentials { field: "tls.key", why: "it cannot be read".to_owned() };
+            let unreadable = |_| Error::InvalidCredentials {
+                field: "tls.key",
+                why: "it cannot be read".to_owned(),
+            };
             let chain: Vec<_> = pair.chain.iter().map(own).collect();
             let key = PrivateKey::from_pem(&pair.key_pem).map_err(unreadable)?;
             Some(ClientCert::new_with_certs(&chain, key))

@@ -9,6 +9,7 @@
 //! no client certificates, and registering one needs `unsafe`. Every byte that arrives passes a cap and a deadline.
 
 mod advertisement;
+mod ancestry;
 mod cancel;
 mod credentials;
 mod error;

@@ -1,11 +1,12 @@
 //! One bare mirror on disk. Owns its layout, the refs that remember what was fetched, the taking in of packs and the
 //! decision that a mirror is lost. One writer at a time (the pool's lock); readers open it on their own.
 
+use crate::ancestry;
 use crate::cancel::Watch;
 use crate::pack_scan::PackScan;
 use crate::tree_walk;
 use crate::{Error, Limits, libgit2};
-use git2::{Commit, ErrorCode, Indexer, ObjectType, Odb, Oid, Repository, RepositoryInitOptions, Sort};
+use git2::{Commit, ErrorCode, Indexer, ObjectType, Odb, Oid, Repository, RepositoryInitOptions};
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -93,16 +94,19 @@ impl Mirror {
 
     /// What we tell the server we have: everything fetched so far and some commits behind it, for force-pushes.
     pub(crate) fn haves(&self) -> Vec<String> {
-        let Ok(mut walk) = self.repo.revwalk() else {
+        let Ok(references) = self.repo.references_glob(&format!("{REFS}*")) else {
             return Vec::new();
         };
-        let _ = walk.set_sorting(Sort::TIME);
-        if walk.push_glob(&format!("{REFS}*")).is_err() {
-            return Vec::new();
-        }
-        walk.map_while(Result::ok)
-            .take(MAX_HAVES)
-            .map(|id| id.to_string())
+        let mut tips: Vec<Commit<'_>> = references
+            .flatten()
+            .filter_map(|r| r.peel_to_commit().ok())
+            .collect();
+        // Newest first: with many references the cap must not cut off the ones that move.
+        tips.sort_by_key(|commit| std::cmp::Reverse(commit.time().seconds()));
+        let tips = tips.iter().map(Commit::id).collect();
+        ancestry::reachable(&self.repo, tips, MAX_HAVES)
+            .iter()
+            .map(Oid::to_string)
             .collect()
     }
 

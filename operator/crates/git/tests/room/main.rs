@@ -1,0 +1,9 @@
+//! The git room against real servers (`git http-backend`, sshd) and hostile ones. Needs git and openssh-server.
+
+mod fixture;
+mod hostile_servers;
+mod http_remotes;
+mod mirrors;
+mod ssh_remotes;
+mod trees;
+mod web_server;
