@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Decisions about releases: pure, synchronous, deterministic.
+//!
+//! Owns objects and their identity, the desired set, the inventory, plans, the gate, order, health, records and
+//! statuses. Time and keys are passed in. May not touch tokio, kube, git2, files, the environment, the network,
+//! the clock or randomness; `deny.toml` and `clippy.toml` hold that.
+
+pub mod admit;
+pub mod backoff;
+pub mod catalog;
+pub mod desired;
+pub mod diff;
+pub mod digest;
+pub mod duration;
+pub mod gate;
+pub mod health;
+pub mod inventory;
+pub mod live;
+pub mod object;
+pub mod order;
+pub mod ownership;
+pub mod plan;
+pub mod problem;
+pub mod record;
+pub mod schema;
+pub mod status;

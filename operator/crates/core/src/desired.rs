@@ -1,0 +1,120 @@
+//! The desired set: what a commit says should exist, checked and ready to be planned.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::digest::DigestKey;
+use crate::object::{Location, ObjectId};
+
+/// Finds the line of a field in the file it was read from.
+pub trait Lines: Send + Sync {
+    /// 1-based line of a JSON pointer, or of its nearest ancestor.
+    fn line_of(&self, pointer: &str) -> Option<u32>;
+}
+
+/// One object as a renderer read it, not yet checked.
+#[derive(Clone)]
+pub struct RawObject {
+    /// The document.
+    pub value: Value,
+    /// Where it starts.
+    pub location: Location,
+    /// Lines of its fields, where the renderer knows them.
+    pub lines: Option<Arc<dyn Lines>>,
+}
+
+impl RawObject {
+    /// Location of a field of the object.
+    pub fn locate(&self, pointer: &str) -> Location {
+        let line = self.lines.as_ref().and_then(|lines| lines.line_of(pointer));
+        Location {
+            file: self.location.file.clone(),
+            line: line.unwrap_or(self.location.line),
+        }
+    }
+}
+
+/// What git says about pruning an object (annotation `tidegate.io/prune`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PruneRule {
+    /// By kind: see [`crate::order::never_pruned_by_default`].
+    #[default]
+    Default,
+    /// May be pruned whatever its kind.
+    Enabled,
+    /// Is never pruned.
+    Disabled,
+}
+
+impl PruneRule {
+    /// Reads an annotation's value.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "Enabled" => Some(Self::Enabled),
+            "Disabled" => Some(Self::Disabled),
+            _ => None,
+        }
+    }
+
+    /// The annotation's value, `None` for the default.
+    pub fn as_str(self) -> Option<&'static str> {
+        match self {
+            Self::Default => None,
+            Self::Enabled => Some("Enabled"),
+            Self::Disabled => Some("Disabled"),
+        }
+    }
+}
+
+/// One checked object, with our owner annotation and label in place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DesiredObject {
+    /// Identity.
+    pub id: ObjectId,
+    /// Version it is applied at, without the group.
+    pub version: Arc<str>,
+    /// Where it is written.
+    pub location: Location,
+    /// Body of the apply.
+    pub body: Value,
+    /// Keyed digest of the body.
+    pub digest: String,
+    /// What git says about pruning it.
+    pub prune: PruneRule,
+}
+
+/// Everything a commit makes for one Application, sorted by identity.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rendered {
+    /// The objects.
+    pub objects: Vec<DesiredObject>,
+    /// Keyed digest over identities and bodies; the same set has the same digest whatever its order in the files.
+    pub digest: String,
+}
+
+impl Rendered {
+    /// Sorts the objects and takes the digest.
+    pub fn new(mut objects: Vec<DesiredObject>, key: &DigestKey) -> Self {
+        objects.sort_by(|a, b| a.id.cmp(&b.id));
+        let mut digester = key.start();
+        for object in &objects {
+            digester
+                .part(object.id.key().as_bytes())
+                .part(object.version.as_bytes())
+                .part(object.digest.as_bytes());
+        }
+        Self {
+            digest: digester.finish(),
+            objects,
+        }
+    }
+
+    /// Finds an object.
+    pub fn get(&self, id: &ObjectId) -> Option<&DesiredObject> {
+        self.objects
+            .binary_search_by(|o| o.id.cmp(id))
+            .ok()
+            .map(|i| &self.objects[i])
+    }
+}

@@ -1,0 +1,175 @@
+//! Reduction of a live object to the little that drift detection and health need (semantics.md, Drift 1 and 2).
+//!
+//! When somebody edits, scales, force-applies or removes a field of ours, our managedFields entry loses that path.
+//! So the digest is over the *set of paths* of our Apply entry, with the scalar values there (they change without an
+//! ownership change only through admission or a writer that borrows our manager's name). Containers count as present:
+//! a container that is a leaf is either atomic, and leaves our set when another changes it, or was applied empty.
+
+use serde_json::{Map, Value};
+use tidegate_api::names;
+
+use crate::digest::{DigestKey, Digester};
+use crate::health::{Health, HealthStatus, assess};
+use crate::object::ObjectId;
+
+/// What is kept of a live object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LiveRecord {
+    /// UID.
+    pub uid: String,
+    /// Resource version, opaque.
+    pub resource_version: String,
+    /// Digest of what we own; `None` when our manager has no Apply entry left.
+    pub ours: Option<String>,
+    /// Health of the object by itself.
+    pub health: HealthStatus,
+    /// Why it is not healthy; empty when it is.
+    pub message: String,
+    /// True while a deletion waits for finalizers.
+    pub deleting: bool,
+    /// `tidegate.io/hold`: until when and why corrections are paused.
+    pub hold: Option<String>,
+    /// Manager and time of the newest foreign write, for the message about a drift.
+    pub last_foreign_manager: Option<String>,
+}
+
+/// Reduces an object as served. `None` when it has no identity.
+pub fn reduce(object: &Value, key: &DigestKey, now: jiff::Timestamp) -> Option<(ObjectId, LiveRecord)> {
+    let id = ObjectId::of(object)?;
+    let metadata = &object["metadata"];
+    let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
+    let Health { status, message, .. } = assess(object, now);
+    let record = LiveRecord {
+        uid: text("uid"),
+        resource_version: text("resourceVersion"),
+        ours: ours_digest(object, key),
+        health: status,
+        message: if status == HealthStatus::Current {
+            String::new()
+        } else {
+            message
+        },
+        deleting: metadata["deletionTimestamp"].is_string(),
+        hold: metadata["annotations"][names::ANNOTATION_HOLD]
+            .as_str()
+            .map(str::to_owned),
+        last_foreign_manager: last_foreign_manager(metadata),
+    };
+    Some((id, record))
+}
+
+/// Digest of the paths of our Apply entry and the scalar values there.
+pub fn ours_digest(object: &Value, key: &DigestKey) -> Option<String> {
+    let fields = our_fields(&object["metadata"])?;
+    let mut digester = key.start();
+    walk(fields, Some(object), &mut digester);
+    Some(digester.finish())
+}
+
+fn our_fields(metadata: &Value) -> Option<&Map<String, Value>> {
+    let entries = metadata["managedFields"].as_array()?;
+    let ours = entries.iter().find(|e| {
+        e["manager"] == names::FIELD_MANAGER && e["operation"] == "Apply" && e.get("subresource").is_none()
+    })?;
+    ours["fieldsV1"].as_object()
+}
+
+fn walk(fields: &Map<String, Value>, live: Option<&Value>, digester: &mut Digester) {
+    let mut keys: Vec<&String> = fields.keys().collect();
+    keys.sort_unstable();
+    for key in keys {
+        digester.part(key.as_bytes());
+        if key == "." {
+            continue;
+        }
+        let child = live.and_then(|live| step(live, key));
+        match fields[key].as_object().filter(|children| !children.is_empty()) {
+            Some(children) => {
+                digester.part(b"{");
+                walk(children, child, digester);
+                digester.part(b"}");
+            }
+            None => leaf(child, digester),
+        }
+    }
+}
+
+fn leaf(value: Option<&Value>, digester: &mut Digester) {
+    match value {
+        None => digester.part(b"absent"),
+        Some(Value::Object(_) | Value::Array(_)) => digester.part(b"present"),
+        Some(scalar) => digester.value(scalar),
+    };
+}
+
+/// Follows one element of a fieldsV1 path: `f:name`, `k:{"name":"web"}`, `v:"value"` or `i:3`.
+fn step<'a>(live: &'a Value, element: &str) -> Option<&'a Value> {
+    let (sort, rest) = element.split_once(':')?;
+    match sort {
+        "f" => live.get(rest),
+        "i" => live.get(rest.parse::<usize>().ok()?),
+        "v" => {
+            let wanted: Value = serde_json::from_str(rest).ok()?;
+            live.as_array()?.iter().find(|item| **item == wanted)
+        }
+        "k" => {
+            let wanted: Map<String, Value> = serde_json::from_str(rest).ok()?;
+            live.as_array()?
+                .iter()
+                .find(|item| wanted.iter().all(|(k, v)| item.get(k) == Some(v)))
+        }
+        _ => None,
+    }
+}
+
+/// Manager of the newest entry that is not ours and writes the object itself.
+fn last_foreign_manager(metadata: &Value) -> Option<String> {
+    let entries = metadata["managedFields"].as_array()?;
+    entries
+        .iter()
+        .filter(|e| e["manager"] != names::FIELD_MANAGER && e["subresource"].as_str() != Some("status"))
+        .max_by_key(|e| e["time"].as_str().unwrap_or_default())
+        .and_then(|e| e["manager"].as_str())
+        .map(str::to_owned)
+}
+
+/// Paths that our manager owned in one state and not in another: what a drift took from us. At most `limit`.
+pub fn lost_paths(desired: &Value, live: &Value, limit: usize) -> Vec<String> {
+    let mut lost = Vec::new();
+    differing(desired, live, String::new(), limit, &mut lost);
+    lost
+}
+
+fn differing(desired: &Value, live: &Value, path: String, limit: usize, out: &mut Vec<String>) {
+    if out.len() >= limit {
+        return;
+    }
+    match (desired, live) {
+        (Value::Object(wanted), Value::Object(have)) => {
+            for (key, value) in wanted {
+                let dotted = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
+                differing(value, have.get(key).unwrap_or(&Value::Null), dotted, limit, out);
+            }
+        }
+        (Value::Array(wanted), Value::Array(have)) if wanted.len() <= have.len() => {
+            for (index, value) in wanted.iter().enumerate() {
+                let same = value
+                    .get("name")
+                    .and_then(|n| have.iter().find(|h| h.get("name") == Some(n)));
+                differing(
+                    value,
+                    same.unwrap_or(&have[index]),
+                    format!("{path}[{index}]"),
+                    limit,
+                    out,
+                );
+            }
+        }
+        (wanted, have) if wanted != have && !wanted.is_null() => out.push(path),
+        _ => {}
+    }
+}

@@ -1,0 +1,125 @@
+//! Whose an existing object is, and whether it may be taken over. The owner annotation is a hint that protects
+//! others; what we may delete is what the inventory says, never an annotation alone.
+
+use serde_json::Value;
+use tidegate_api::application::Adopt;
+use tidegate_api::names;
+
+/// `<installation>/<namespace>/<application>`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// Name of this installation of Tidegate, one per operator namespace.
+    pub installation: String,
+    /// Namespace of the Application.
+    pub namespace: String,
+    /// Name of the Application.
+    pub application: String,
+}
+
+impl Owner {
+    /// The annotation's value.
+    pub fn annotation(&self) -> String {
+        format!("{}/{}/{}", self.installation, self.namespace, self.application)
+    }
+
+    /// Reads the annotation's value.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.splitn(3, '/');
+        Some(Self {
+            installation: parts.next()?.to_owned(),
+            namespace: parts.next()?.to_owned(),
+            application: parts.next()?.to_owned(),
+        })
+    }
+}
+
+/// What to do with an object that exists although this Application has not sealed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Takeover {
+    /// It was ours all along: a crash came between creation and sealing.
+    Resume,
+    /// Nobody's: take it over, and say from whom.
+    Adopt {
+        /// Field managers and tools that wrote it, for the message.
+        from: String,
+    },
+    /// Somebody else's, or adoption is switched off.
+    Refuse {
+        /// CamelCase cause.
+        reason: &'static str,
+        /// Cause and what to do next.
+        message: String,
+    },
+}
+
+/// Decides about an existing object. `owner_lives` tells whether another Application of this installation still exists.
+pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, owner_lives: impl Fn(&Owner) -> bool) -> Takeover {
+    let metadata = &live["metadata"];
+    let annotation = metadata["annotations"][names::ANNOTATION_OWNER].as_str();
+    let owner = annotation.and_then(Owner::parse);
+    if metadata["deletionTimestamp"].is_string() {
+        return Takeover::Refuse {
+            reason: "Terminating",
+            message: "the live object is being deleted; it is created anew when it is gone".to_owned(),
+        };
+    }
+    if owner.as_ref() == Some(ours) && applied_by_us(live) {
+        return Takeover::Resume;
+    }
+    if let Some(other) = owner.filter(|o| o != ours && o.installation == ours.installation)
+        && (owner_lives(&other) || adopt != Adopt::Always)
+    {
+        return Takeover::Refuse {
+            reason: "OwnershipConflict",
+            message: format!(
+                "belongs to Application {}/{} and is wanted by Application {}/{} too; remove it from one of the two sources",
+                other.namespace, other.application, ours.namespace, ours.application
+            ),
+        };
+    }
+    if adopt == Adopt::Never {
+        return Takeover::Refuse {
+            reason: "AlreadyExists",
+            message: "exists already and spec.adopt is Never; delete the live object or set spec.adopt to IfUnowned".to_owned(),
+        };
+    }
+    Takeover::Adopt { from: managers(live) }
+}
+
+/// True when our field manager has an Apply entry on the object.
+pub fn applied_by_us(live: &Value) -> bool {
+    entries(live).any(|e| e["manager"] == names::FIELD_MANAGER && e["operation"] == "Apply")
+}
+
+/// Field managers of the object, without those that only write status.
+pub fn managers(live: &Value) -> String {
+    let mut names: Vec<&str> = entries(live)
+        .filter(|e| e.get("subresource").is_none())
+        .filter_map(|e| e["manager"].as_str())
+        .collect();
+    names.sort_unstable();
+    names.dedup();
+    if names.is_empty() {
+        "nobody".to_owned()
+    } else {
+        names.join(", ")
+    }
+}
+
+fn entries(live: &Value) -> impl Iterator<Item = &Value> {
+    live["metadata"]["managedFields"].as_array().into_iter().flatten()
+}
+
+/// True when *every* cause of a 422 answer is an immutable-field cause and none lies under `metadata`: a wrong uid
+/// also answers "field is immutable".
+pub fn immutable_is_proven(status: &Value) -> bool {
+    let causes = status.pointer("/details/causes").and_then(Value::as_array);
+    let Some(causes) = causes.filter(|c| !c.is_empty()) else {
+        return false;
+    };
+    causes.iter().all(|cause| {
+        let message = cause["message"].as_str().unwrap_or_default();
+        let field = cause["field"].as_str().unwrap_or("metadata");
+        message.contains("field is immutable") && !field.starts_with("metadata")
+    })
+}

@@ -1,0 +1,305 @@
+//! The plan: what has to be done to bring the cluster from what was applied to what a commit says.
+//!
+//! Rules: semantics.md "Ownership 1", "Inventory", "Prune and deletion", "Drift".
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tidegate_api::application::DriftMode;
+
+use crate::desired::{PruneRule, Rendered};
+use crate::digest::DigestKey;
+use crate::inventory::{Entry, InventorySet, Sealed};
+use crate::live::LiveRecord;
+use crate::object::ObjectId;
+use crate::order::{Stage, never_pruned_by_default};
+
+/// One conditional mutation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Apply, only if absent (`resourceVersion: "1"`).
+    Create,
+    /// Apply, only to this uid.
+    Update {
+        /// UID from the inventory.
+        uid: String,
+    },
+    /// Delete, only this uid at a resource version read just before.
+    Delete {
+        /// UID from the inventory; `None` for an entry that was only intended: then the live object must carry our
+        /// owner annotation and our manager's entry.
+        uid: Option<String>,
+    },
+}
+
+impl Action {
+    /// The word in a Release's `plan.changes`.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update { .. } => "update",
+            Self::Delete { .. } => "delete",
+        }
+    }
+}
+
+/// Why a step is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Not applied before.
+    New,
+    /// The commit changes it.
+    Changed,
+    /// The live object lost fields that we had applied.
+    Drifted,
+    /// The live object is gone.
+    Missing,
+    /// The commit no longer has it, or the Application is being deleted.
+    Removed,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The object.
+    pub id: ObjectId,
+    /// Version of the mutation.
+    pub version: Arc<str>,
+    /// What to do.
+    pub action: Action,
+    /// Why.
+    pub cause: Cause,
+    /// When.
+    pub stage: Stage,
+}
+
+/// Everything to do, in order. A value of this type can do nothing yet: see [`crate::gate`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Steps: applies by stage, then deletes by reversed stage; within a stage by identity.
+    pub steps: Vec<Step>,
+    /// The desired set that the bodies come from.
+    pub rendered: Arc<Rendered>,
+    /// Objects that stay as they are.
+    pub unchanged: usize,
+    /// Entries to forget: gone already, or left running because their kind or an annotation protects them.
+    pub forgotten: Vec<Forgotten>,
+    /// Keyed digest over identity, action and desired digest of each step.
+    pub digest: String,
+}
+
+/// An inventory entry that goes without a deletion.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgotten {
+    /// The object.
+    pub id: ObjectId,
+    /// Why it stays in the cluster; `None` when it is gone already.
+    pub kept_because: Option<&'static str>,
+}
+
+/// What is known of live objects. The map must be in sync for the kinds in the inventory.
+pub type Live = BTreeMap<ObjectId, LiveRecord>;
+
+/// What a plan is made of.
+pub struct Inputs<'a> {
+    /// The desired set.
+    pub rendered: &'a Arc<Rendered>,
+    /// What was applied.
+    pub inventory: &'a InventorySet,
+    /// What is there.
+    pub live: &'a Live,
+    /// `spec.prune`.
+    pub prune: bool,
+    /// `spec.drift.mode`.
+    pub drift: DriftMode,
+    /// For the digest.
+    pub key: &'a DigestKey,
+}
+
+impl Plan {
+    /// True when nothing is to be done in the cluster.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Number of steps with that action word.
+    pub fn count(&self, verb: &str) -> usize {
+        self.steps.iter().filter(|s| s.action.verb() == verb).count()
+    }
+
+    /// Entries as *intended* before the first mutation: all that is there plus all that will be.
+    pub fn intended(&self, inventory: &InventorySet) -> InventorySet {
+        let mut set = inventory.clone();
+        for forgotten in &self.forgotten {
+            set.entries.remove(&forgotten.id);
+        }
+        for step in self
+            .steps
+            .iter()
+            .filter(|s| !matches!(s.action, Action::Delete { .. }))
+        {
+            let prune = self.rendered.get(&step.id).map(|o| o.prune).unwrap_or_default();
+            let entry = set.entries.entry(step.id.clone()).or_default();
+            entry.version = step.version.to_string();
+            entry.prune = prune;
+            if step.action == Action::Create {
+                entry.sealed = None;
+            }
+        }
+        set
+    }
+}
+
+/// Makes the plan of a release or of a drift correction.
+pub fn plan(inputs: &Inputs<'_>) -> Plan {
+    let mut steps = Vec::new();
+    let mut unchanged = 0;
+    for object in &inputs.rendered.objects {
+        let entry = inputs.inventory.entries.get(&object.id);
+        let live = inputs.live.get(&object.id);
+        match apply_action(entry, live, &object.digest, &object.version, inputs.drift) {
+            Some((action, cause)) => {
+                let stage = Stage::of(&object.id);
+                steps.push(Step {
+                    id: object.id.clone(),
+                    version: object.version.clone(),
+                    action,
+                    cause,
+                    stage,
+                });
+            }
+            None => unchanged += 1,
+        }
+    }
+    steps.sort_by(|a, b| (a.stage, &a.id).cmp(&(b.stage, &b.id)));
+    let gone = inputs
+        .inventory
+        .entries
+        .iter()
+        .filter(|(id, _)| inputs.rendered.get(id).is_none());
+    let removal = removals(gone, inputs.live, inputs.prune);
+    steps.extend(removal.steps);
+    seal_plan(
+        steps,
+        inputs.rendered.clone(),
+        unchanged,
+        removal.forgotten,
+        inputs.key,
+    )
+}
+
+/// Makes the plan of a deleted Application. `delete` false leaves every object running.
+pub fn teardown(inventory: &InventorySet, live: &Live, delete: bool, key: &DigestKey) -> Plan {
+    let removal = removals(inventory.entries.iter(), live, delete);
+    seal_plan(removal.steps, Arc::default(), 0, removal.forgotten, key)
+}
+
+/// What an object needs, if anything. A live object under another uid was made by somebody else: `Create` then meets
+/// a conflict, and ownership decides.
+fn apply_action(
+    entry: Option<&Entry>,
+    live: Option<&LiveRecord>,
+    desired: &str,
+    version: &str,
+    drift: DriftMode,
+) -> Option<(Action, Cause)> {
+    let Some(Entry {
+        sealed: Some(sealed),
+        version: applied_version,
+        ..
+    }) = entry
+    else {
+        return Some((Action::Create, Cause::New));
+    };
+    let update = || Action::Update {
+        uid: sealed.uid.clone(),
+    };
+    let changed = sealed.desired != desired || applied_version != version;
+    match live {
+        None => (changed || drift == DriftMode::Correct).then_some((Action::Create, Cause::Missing)),
+        // Nothing can be applied to an object on its way out; when it is gone it is missing, and made anew.
+        Some(live) if live.deleting => None,
+        Some(live) if live.uid != sealed.uid => Some((Action::Create, Cause::Missing)),
+        Some(_) if changed => Some((update(), Cause::Changed)),
+        Some(live) => {
+            (drift == DriftMode::Correct && drifted(sealed, live)).then(|| (update(), Cause::Drifted))
+        }
+    }
+}
+
+/// True when fields that we applied were taken from us, and nobody has put the object on hold.
+pub fn drifted(sealed: &Sealed, live: &LiveRecord) -> bool {
+    !live.deleting && live.ours.as_deref() != Some(sealed.ours.as_str())
+}
+
+struct Removal {
+    steps: Vec<Step>,
+    forgotten: Vec<Forgotten>,
+}
+
+fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Live, delete: bool) -> Removal {
+    let mut removal = Removal {
+        steps: Vec::new(),
+        forgotten: Vec::new(),
+    };
+    for (id, entry) in gone {
+        if let Some(why) = kept(id, entry.prune, delete) {
+            removal.forgotten.push(Forgotten {
+                id: id.clone(),
+                kept_because: Some(why),
+            });
+            continue;
+        }
+        // Already on its way out: it stays in the inventory until it is gone.
+        if live.get(id).is_some_and(|l| l.deleting) {
+            continue;
+        }
+        let uid = entry.sealed.as_ref().map(|s| s.uid.clone());
+        removal.steps.push(Step {
+            id: id.clone(),
+            version: entry.version.as_str().into(),
+            action: Action::Delete { uid },
+            cause: Cause::Removed,
+            stage: Stage::of(id),
+        });
+    }
+    removal
+        .steps
+        .sort_by(|a, b| (b.stage, &a.id).cmp(&(a.stage, &b.id)));
+    removal
+}
+
+fn kept(id: &ObjectId, rule: PruneRule, delete: bool) -> Option<&'static str> {
+    match rule {
+        _ if !delete => Some("pruning is switched off"),
+        PruneRule::Disabled => Some("it is annotated tidegate.io/prune: Disabled"),
+        PruneRule::Default if never_pruned_by_default(id) => {
+            Some("its kind is never pruned unless annotated tidegate.io/prune: Enabled in git")
+        }
+        PruneRule::Default | PruneRule::Enabled => None,
+    }
+}
+
+fn seal_plan(
+    steps: Vec<Step>,
+    rendered: Arc<Rendered>,
+    unchanged: usize,
+    forgotten: Vec<Forgotten>,
+    key: &DigestKey,
+) -> Plan {
+    let mut digester = key.start();
+    for step in &steps {
+        let desired = rendered.get(&step.id).map_or("", |o| o.digest.as_str());
+        digester
+            .part(step.id.key().as_bytes())
+            .part(step.action.verb().as_bytes())
+            .part(desired.as_bytes());
+    }
+    Plan {
+        digest: digester.finish(),
+        steps,
+        rendered,
+        unchanged,
+        forgotten,
+    }
+}

@@ -1,0 +1,182 @@
+//! What a Release says: names, plan summary, failures, times. Bounded whatever the size of the release.
+
+use jiff::Timestamp;
+use tidegate_api::release::{
+    Change, Failure, Phase, PlanSummary, ReleaseDisplay, ReleaseRevision, Results, Times,
+};
+
+use crate::desired::Rendered;
+use crate::diff::changed_fields;
+use crate::duration::human;
+use crate::plan::{Action, Plan};
+
+/// Most changes and failures in a record.
+pub const MAX_LISTED: usize = 20;
+/// Most fields of one change.
+pub const MAX_FIELDS: usize = 5;
+/// Longest message of one failure, bytes.
+const MAX_MESSAGE: usize = 400;
+
+/// `<application up to 40>-<sequence, 6 digits>`.
+pub fn release_name(application: &str, sequence: i64) -> String {
+    let short = application
+        .get(..40)
+        .unwrap_or(application)
+        .trim_end_matches(['-', '.']);
+    format!("{short}-{sequence:06}")
+}
+
+/// `master@1a2b3c4d`.
+pub fn short_revision(reference: &str, commit: &str) -> String {
+    format!("{reference}@{}", commit.get(..8).unwrap_or(commit))
+}
+
+/// Counts and first changes of a plan. `previous` is what the last applied commit made, for `from → to`.
+pub fn summarize(plan: &Plan, previous: Option<&Rendered>) -> PlanSummary {
+    let count = |verb: &str| i32::try_from(plan.count(verb)).unwrap_or(i32::MAX);
+    let changes = plan.steps.iter().take(MAX_LISTED).map(|step| {
+        let old = previous.and_then(|p| p.get(&step.id));
+        let new = plan.rendered.get(&step.id);
+        let fields = match (&step.action, old, new) {
+            (Action::Update { .. }, Some(old), Some(new)) => {
+                changed_fields(&step.id, &old.body, &new.body, MAX_FIELDS)
+            }
+            _ => Vec::new(),
+        };
+        Change {
+            action: step.action.verb().to_owned(),
+            object: step.id.to_string(),
+            fields,
+        }
+    });
+    PlanSummary {
+        digest: plan.digest.clone(),
+        create: count("create"),
+        update: count("update"),
+        recreate: 0,
+        delete: count("delete"),
+        unchanged: i32::try_from(plan.unchanged).unwrap_or(i32::MAX),
+        changes: changes.collect(),
+    }
+}
+
+/// `+3 ~12 -1`.
+pub fn changes(summary: &PlanSummary) -> String {
+    format!(
+        "+{} ~{} -{}",
+        summary.create,
+        summary.update + summary.recreate,
+        summary.delete
+    )
+}
+
+/// Failures and survivors, bounded.
+pub fn results(mut failed: Vec<Failure>, mut survivors: Vec<String>) -> Results {
+    let failed_total = i32::try_from(failed.len()).unwrap_or(i32::MAX);
+    failed.truncate(MAX_LISTED);
+    survivors.truncate(MAX_LISTED);
+    for failure in &mut failed {
+        failure.message = shorten(&failure.message, MAX_MESSAGE);
+        failure.pod_reason = failure.pod_reason.take().map(|r| shorten(&r, MAX_MESSAGE));
+    }
+    Results {
+        failed,
+        failed_total,
+        survivors,
+    }
+}
+
+/// Cuts a text at a character boundary and says so.
+pub fn shorten(text: &str, max: usize) -> String {
+    if text.len() <= max {
+        return text.to_owned();
+    }
+    let end = (0..=max).rev().find(|i| text.is_char_boundary(*i)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}
+
+/// One line about failures for conditions and columns: the first two, then how many more.
+pub fn failure_line(failed: &[Failure], total: usize) -> String {
+    let line = |f: &Failure| {
+        let place = f
+            .location
+            .as_deref()
+            .map(|l| format!("{l}: "))
+            .unwrap_or_default();
+        let object = if f.object.is_empty() {
+            String::new()
+        } else {
+            format!("{}: ", f.object)
+        };
+        let field = f.field.as_deref().map(|x| format!("{x}: ")).unwrap_or_default();
+        format!(
+            "{place}{object}{field}{}",
+            f.pod_reason.as_deref().unwrap_or(&f.message)
+        )
+    };
+    let shown: Vec<String> = failed.iter().take(3).map(line).collect();
+    let more = total.saturating_sub(shown.len());
+    let tail = if more > 0 {
+        format!("; and {more} more")
+    } else {
+        String::new()
+    };
+    format!("{}{tail}", shown.join("; "))
+}
+
+/// What the columns of a Release show.
+pub fn display(
+    revision: &ReleaseRevision,
+    summary: &PlanSummary,
+    times: &Times,
+    phase: Phase,
+    message: &str,
+) -> ReleaseDisplay {
+    let by = revision.author.split('<').next().unwrap_or_default().trim();
+    ReleaseDisplay {
+        revision: short_revision(&revision.reference, &revision.commit),
+        changes: changes(summary),
+        by: by.to_owned(),
+        took: if phase.is_final() {
+            took(times).unwrap_or_default()
+        } else {
+            String::new()
+        },
+        message: shorten(message, 600),
+    }
+}
+
+/// Time from detection to the final phase.
+fn took(times: &Times) -> Option<String> {
+    let start: Timestamp = times.detected.as_deref()?.parse().ok()?;
+    let end: Timestamp = times.finished.as_deref()?.parse().ok()?;
+    end.duration_since(start).try_into().ok().map(human)
+}
+
+/// Names of finished Releases to delete, given (sequence, name, phase) and what must stay.
+pub fn beyond_history(mut finished: Vec<(i64, String)>, limit: usize, keep: &[&str]) -> Vec<String> {
+    finished.sort_unstable_by(|a, b| b.cmp(a));
+    finished
+        .into_iter()
+        .skip(limit)
+        .map(|(_, name)| name)
+        .filter(|name| !keep.contains(&name.as_str()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_sort_by_sequence_and_stay_short() {
+        assert_eq!(release_name("shop", 7), "shop-000007");
+        assert!(release_name(&"x".repeat(200), 1).len() <= 47);
+    }
+
+    #[test]
+    fn history_keeps_the_newest_and_the_last_good() {
+        let all = (1..=5).map(|n| (n, format!("a-{n}"))).collect();
+        assert_eq!(beyond_history(all, 2, &["a-1"]), ["a-3", "a-2"]);
+    }
+}

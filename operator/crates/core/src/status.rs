@@ -1,0 +1,249 @@
+//! What an Application's status says. All its conditions are made here, from facts, so that they never contradict
+//! each other.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use tidegate_api::application::{ApplicationDisplay, ApplicationStatus, ObjectCounts};
+use tidegate_api::condition::{self, DRIFTED, HEALTHY, READY, RECONCILING, STALLED, SYNCED};
+
+use crate::health::HealthStatus;
+use crate::inventory::InventorySet;
+use crate::plan::{Live, drifted};
+
+/// What the cluster shows of the managed objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Observed {
+    /// Counts.
+    pub counts: ObjectCounts,
+    /// Objects that are not there yet, with why; at most ten.
+    pub pending: Vec<String>,
+    /// Objects that failed, with why; at most ten.
+    pub failed: Vec<String>,
+    /// Objects that differ from what was applied; at most ten.
+    pub drifted: Vec<String>,
+}
+
+impl Observed {
+    /// True when every object is there and healthy.
+    pub fn healthy(&self) -> bool {
+        self.counts.healthy == self.counts.total
+    }
+}
+
+/// Sums up the live objects of an inventory.
+pub fn observe(inventory: &InventorySet, live: &Live) -> Observed {
+    let mut seen = Observed::default();
+    for (id, entry) in &inventory.entries {
+        seen.counts.total += 1;
+        let record = live.get(id);
+        match record.map(|r| r.health) {
+            Some(HealthStatus::Current) => seen.counts.healthy += 1,
+            Some(HealthStatus::Failed) => {
+                seen.counts.failed += 1;
+                note(&mut seen.failed, || {
+                    format!("{id}: {}", record.map_or("", |r| &r.message))
+                });
+            }
+            Some(_) => note(&mut seen.pending, || {
+                format!("{id}: {}", record.map_or("", |r| &r.message))
+            }),
+            None => note(&mut seen.pending, || format!("{id}: not found")),
+        }
+        if let (Some(sealed), Some(record)) = (&entry.sealed, record)
+            && drifted(sealed, record)
+        {
+            seen.counts.drifted += 1;
+            let by = record
+                .last_foreign_manager
+                .as_deref()
+                .unwrap_or("an unknown manager");
+            note(&mut seen.drifted, || format!("{id} (changed by {by})"));
+        }
+    }
+    seen
+}
+
+fn note(list: &mut Vec<String>, line: impl FnOnce() -> String) {
+    if list.len() < 10 {
+        list.push(line());
+    }
+}
+
+/// Where the newest attempt stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// What runs is what the newest commit says.
+    Synced,
+    /// Work is under way.
+    Working {
+        /// `Applying`, `Verifying`, `Fetching`...
+        reason: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// Something has to happen first: a gate, a source, a suspension.
+    Waiting {
+        /// CamelCase cause.
+        reason: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// The newest attempt failed; it is tried again by itself only if `stalled` is false.
+    Failed {
+        /// CamelCase cause.
+        reason: &'static str,
+        /// For people.
+        message: String,
+        /// True when nothing but a new commit or an edit helps.
+        stalled: bool,
+    },
+}
+
+/// What the status is made of.
+pub struct Facts<'a> {
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// Where the newest attempt stands.
+    pub progress: &'a Progress,
+    /// The cluster.
+    pub observed: &'a Observed,
+    /// `master@1a2b3c4d` of what runs; empty before the first release.
+    pub revision: &'a str,
+    /// Phase of the newest release; empty before the first.
+    pub phase: &'a str,
+    /// `GitRepository/shop:./deploy`.
+    pub source: &'a str,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Writes conditions, counts and columns into a status. The rest of the status is the caller's.
+pub fn write(status: &mut ApplicationStatus, facts: &Facts<'_>) {
+    let time = Time(facts.now);
+    let observed = facts.observed;
+    let applied = !facts.revision.is_empty();
+    let mut put = |type_: &str, on: bool, reason: &str, message: String| {
+        let message = crate::record::shorten(&message, 4_000);
+        condition::set(
+            &mut status.conditions,
+            condition::condition(type_, on, reason, message, facts.generation, time.clone()),
+        );
+    };
+    let (synced, reason, message) = sync_line(facts.progress, facts.revision);
+    put(SYNCED, synced, reason, message.clone());
+    let (healthy, health_reason, health_message) = health_line(observed, applied);
+    put(HEALTHY, healthy, health_reason, health_message.clone());
+    let drift = if observed.drifted.is_empty() {
+        "No live object differs from what was applied".to_owned()
+    } else {
+        observed.drifted.join("; ")
+    };
+    let drift_reason = if observed.drifted.is_empty() {
+        "NoDrift"
+    } else {
+        "ObjectsDiffer"
+    };
+    put(DRIFTED, !observed.drifted.is_empty(), drift_reason, drift);
+    let (ready, ready_reason, ready_message) = ready_line(
+        facts,
+        (synced, reason, &message),
+        (healthy, health_reason, &health_message),
+    );
+    put(READY, ready, ready_reason, ready_message.clone());
+    match facts.progress {
+        Progress::Working { reason, message } => put(RECONCILING, true, reason, message.clone()),
+        Progress::Failed {
+            stalled: false,
+            reason,
+            message,
+        } => put(RECONCILING, true, reason, message.clone()),
+        _ => condition::clear(&mut status.conditions, RECONCILING),
+    }
+    match facts.progress {
+        Progress::Failed {
+            stalled: true,
+            reason,
+            message,
+        } => {
+            let new: Condition = condition::condition(
+                STALLED,
+                true,
+                reason,
+                crate::record::shorten(message, 4_000),
+                facts.generation,
+                time,
+            );
+            condition::set(&mut status.conditions, new);
+        }
+        _ => condition::clear(&mut status.conditions, STALLED),
+    }
+    status.observed_generation = facts.generation;
+    status.objects = observed.counts.clone();
+    status.display = ApplicationDisplay {
+        revision: facts.revision.to_owned(),
+        phase: facts.phase.to_owned(),
+        objects: format!("{}/{}", observed.counts.healthy, observed.counts.total),
+        drift: observed.counts.drifted.to_string(),
+        source: facts.source.to_owned(),
+        message: crate::record::shorten(&ready_message, 600),
+    };
+}
+
+fn sync_line<'a>(progress: &'a Progress, revision: &str) -> (bool, &'a str, String) {
+    match progress {
+        Progress::Synced => (true, "Applied", format!("Runs {revision}")),
+        Progress::Working { reason, message } | Progress::Waiting { reason, message } => {
+            (false, reason, message.clone())
+        }
+        Progress::Failed { reason, message, .. } => (false, reason, message.clone()),
+    }
+}
+
+fn health_line(observed: &Observed, applied: bool) -> (bool, &'static str, String) {
+    let counts = &observed.counts;
+    if !observed.failed.is_empty() {
+        return (false, "ObjectsFailed", observed.failed.join("; "));
+    }
+    if !observed.healthy() {
+        return (false, "ObjectsInProgress", observed.pending.join("; "));
+    }
+    if counts.total == 0 && !applied {
+        return (false, "NothingApplied", "Nothing has been applied yet".to_owned());
+    }
+    (
+        true,
+        "ObjectsHealthy",
+        format!("{} of {} objects are healthy", counts.healthy, counts.total),
+    )
+}
+
+/// `Ready` is both synced and healthy. While a release waits at a gate it keeps the truth of what runs.
+fn ready_line<'a>(
+    facts: &Facts<'_>,
+    sync: (bool, &'a str, &str),
+    health: (bool, &'a str, &str),
+) -> (bool, &'a str, String) {
+    let waits_with_something_running =
+        matches!(facts.progress, Progress::Waiting { .. }) && !facts.revision.is_empty();
+    let (synced, sync_reason, sync_message) = sync;
+    let (healthy, health_reason, health_message) = health;
+    if waits_with_something_running {
+        let message = format!("Runs {}; {sync_message}", facts.revision);
+        return if healthy {
+            (true, "Waiting", message)
+        } else {
+            (false, health_reason, health_message.to_owned())
+        };
+    }
+    if !synced {
+        return (false, sync_reason, sync_message.to_owned());
+    }
+    if !healthy {
+        return (false, health_reason, health_message.to_owned());
+    }
+    (
+        true,
+        "Succeeded",
+        format!("Runs {}; {health_message}", facts.revision),
+    )
+}
