@@ -194,9 +194,9 @@ mod tests {
         let mut bytes = Vec::new();
         for line in lines {
             if line.is_empty() {
-                bytes.extend_from_slice(FLUSH)
+                bytes.extend_from_slice(FLUSH);
             } else {
-                append(&mut bytes, line)
+                append(&mut bytes, line);
             }
         }
         let watch = Watch::start(&Arc::new(Cancel::default()), "u", Duration::from_secs(5));

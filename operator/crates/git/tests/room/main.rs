@@ -1,5 +1,7 @@
 //! The git room against real servers (`git http-backend`, sshd) and hostile ones. Needs git and openssh-server.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 mod fixture;
 mod hostile_servers;
 mod http_remotes;

@@ -40,7 +40,7 @@ impl WebServer {
     pub(crate) fn git_tls(root: &Path, config: rustls::ServerConfig) -> Self {
         let root = root.to_owned();
         Self::start(Some(Arc::new(config)), move |request, out| {
-            backend(&root, request, out, "200 OK")
+            backend(&root, request, out, "200 OK");
         })
     }
 
