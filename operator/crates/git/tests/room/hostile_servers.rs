@@ -219,7 +219,7 @@ async fn broken_packs_are_told_apart_and_leave_the_last_good_state() {
                         b"0008NAK\n".as_slice(),
                         &packet(b"\x03fatal: object is corrupt\n"),
                     ]
-                    .concat()
+                    .concat();
                 }
             }
             answer(out, "200 OK", PACK_TYPE, &body);

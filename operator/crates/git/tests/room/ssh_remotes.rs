@@ -77,14 +77,17 @@ impl Sshd {
             .args(["-D", "-e", "-f"])
             .arg(at("config"))
             .stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
+        let sshd = Self {
+            child: command.spawn().unwrap(),
+            dir,
+            port,
+        };
         for _ in 0..100 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Self { child, dir, port };
+                return sshd;
             }
             sleep(Duration::from_millis(50));
         }
-        let _ = child.kill();
         panic!("sshd does not listen; run {program} -D -e by hand with the config of this test");
     }
 
