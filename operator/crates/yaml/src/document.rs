@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::decode::decode;
 use crate::encoding::to_utf8;
 use crate::error::{Error, ErrorKind, Fault};
+use crate::json::join_surrogates;
 use crate::limits::{Budget, Limits};
 use crate::list::flatten;
 use crate::positions::Positions;
@@ -94,7 +95,7 @@ impl Reading<'_> {
             self.too_many(index, line);
             return;
         }
-        let read = tree::read(text, &mut self.budget).map_err(|fault| vec![fault]);
+        let read = tree::read(&join_surrogates(text), &mut self.budget).map_err(|fault| vec![fault]);
         let decoded = read.and_then(|tree| match tree {
             Some(tree) => {
                 let start = line + tree.nodes[tree.root].mark.line;

@@ -7,6 +7,7 @@
 use std::ffi::CStr;
 use std::marker::PhantomData;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use libyaml_rs as sys;
 
@@ -23,6 +24,9 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) mark: Mark,
+    /// The first character and the one behind the last, counted from the start of the text.
+    pub(crate) span: Range<usize>,
+    pub(crate) tagged: bool,
     pub(crate) data: Data,
 }
 
@@ -39,6 +43,7 @@ pub(crate) enum Data {
         tag: Option<String>,
         value: String,
         plain: bool,
+        double_quoted: bool,
     },
     SequenceStart {
         anchor: Option<String>,
@@ -68,7 +73,7 @@ impl<'a> Events<'a> {
         unsafe {
             let _ = sys::yaml_parser_initialize(parser);
             sys::yaml_parser_set_input_string(parser, input.as_ptr(), input.len() as u64);
-            // go-yaml and we hand it UTF-8 only; without this a file that starts with FF FE would be UTF-16 twice.
+            // The text is UTF-8 by now, and its byte order mark is gone; libyaml must not guess.
             sys::yaml_parser_set_encoding(parser, sys::YAML_UTF8_ENCODING);
         }
         Self {
@@ -92,11 +97,17 @@ impl<'a> Events<'a> {
             line: raw.start_mark.line as usize,
             column: raw.start_mark.column as usize,
         };
+        let span = raw.start_mark.index as usize..raw.end_mark.index as usize;
         // SAFETY: `raw` is an event as libyaml filled it.
-        let data = unsafe { data_of(&raw) };
+        let (data, tagged) = unsafe { (data_of(&raw), is_tagged(&raw)) };
         // SAFETY: as above; this frees the strings that `data_of` has copied.
         unsafe { sys::yaml_event_delete(&raw mut raw) };
-        Ok(Event { mark, data })
+        Ok(Event {
+            mark,
+            span,
+            tagged,
+            data,
+        })
     }
 
     fn fault(&self) -> Fault {
@@ -165,6 +176,7 @@ unsafe fn data_of(event: &sys::yaml_event_t) -> Data {
                     tag: owned_text(scalar.tag).filter(|tag| !tag.is_empty()),
                     value: String::from_utf8_lossy(bytes).into_owned(),
                     plain: scalar.plain_implicit,
+                    double_quoted: scalar.style == sys::YAML_DOUBLE_QUOTED_SCALAR_STYLE,
                 }
             }
             sys::YAML_SEQUENCE_START_EVENT => Data::SequenceStart {
@@ -177,6 +189,19 @@ unsafe fn data_of(event: &sys::yaml_event_t) -> Data {
             sys::YAML_MAPPING_END_EVENT => Data::MappingEnd,
             // NO_EVENT is what libyaml says after the end.
             _ => Data::StreamEnd,
+        }
+    }
+}
+
+/// SAFETY: as for `data_of`.
+unsafe fn is_tagged(event: &sys::yaml_event_t) -> bool {
+    // SAFETY: each union field is read only under the event type it belongs to.
+    unsafe {
+        match event.type_ {
+            sys::YAML_SCALAR_EVENT => !event.data.scalar.tag.is_null(),
+            sys::YAML_SEQUENCE_START_EVENT => !event.data.sequence_start.tag.is_null(),
+            sys::YAML_MAPPING_START_EVENT => !event.data.mapping_start.tag.is_null(),
+            _ => false,
         }
     }
 }

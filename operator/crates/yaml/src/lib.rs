@@ -13,6 +13,8 @@ mod emit;
 mod encoding;
 mod error;
 mod events;
+mod go_scanner;
+mod json;
 mod limits;
 mod list;
 mod number;

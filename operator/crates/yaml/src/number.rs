@@ -44,6 +44,17 @@ fn prefix(text: &str) -> (&str, u32) {
     }
 }
 
+/// `strconv.ParseFloat` of a text that starts with a point: underscores may stand between digits.
+pub(crate) fn parse_point_float(text: &str) -> Option<f64> {
+    let bytes = text.as_bytes();
+    let digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+    let mut underscores = (0..bytes.len()).filter(|at| bytes[*at] == b'_');
+    if !underscores.all(|at| at > 0 && digit(at - 1) && digit(at + 1)) {
+        return None;
+    }
+    parse_float(&text.replace('_', ""))
+}
+
 /// A number as `[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?`, which is go-yaml's test. `None` where it is not
 /// one or is beyond f64, as `strconv.ParseFloat` has it.
 pub(crate) fn parse_float(text: &str) -> Option<f64> {

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
-use crate::number::{parse_float, parse_int, parse_uint};
+use crate::number::{parse_float, parse_int, parse_point_float, parse_uint};
 use crate::timestamp::is_timestamp;
 
 /// A scalar's value, in the types go-yaml tells apart.
@@ -79,7 +79,7 @@ fn untagged(text: &str, tagged: bool) -> Scalar {
     }
     let string = || Scalar::Str(text.to_owned());
     match first {
-        b'.' => parse_float(text).map_or_else(string, Scalar::Float),
+        b'.' => parse_point_float(text).map_or_else(string, Scalar::Float),
         b'+' | b'-' | b'0'..=b'9' if tagged || !is_timestamp(text) => number(text).unwrap_or_else(string),
         _ => string(),
     }

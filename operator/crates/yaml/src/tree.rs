@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use crate::error::{ErrorKind, Fault};
 use crate::events::{Data, Events, Mark};
+use crate::go_scanner::GoScanner;
 use crate::limits::Budget;
 
 /// The number of a node in its tree.
@@ -51,7 +52,9 @@ pub(crate) fn read(text: &[u8], budget: &mut Budget) -> Result<Option<Tree>, Fau
         let message = format!("more than {MAX_DIRECTIVES} directives (% lines); remove them");
         return Err(Fault::new(ErrorKind::Syntax, line, 0, message));
     }
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut events = Events::new(text);
+    let mut strict = GoScanner::new(text);
     let mut builder = Builder {
         nodes: Vec::new(),
         open: Vec::new(),
@@ -60,6 +63,7 @@ pub(crate) fn read(text: &[u8], budget: &mut Budget) -> Result<Option<Tree>, Fau
     };
     loop {
         let event = events.next()?;
+        strict.check(&event)?;
         match event.data {
             Data::StreamStart | Data::DocumentStart => {}
             Data::StreamEnd => return Ok(None),
@@ -89,6 +93,7 @@ pub(crate) fn read(text: &[u8], budget: &mut Budget) -> Result<Option<Tree>, Fau
                 tag,
                 value,
                 plain,
+                ..
             } => {
                 builder.add(event.mark, Shape::Scalar { value, tag, plain }, anchor)?;
             }

@@ -119,6 +119,11 @@ func read(c testCase) (result outcome) {
 	}
 	for _, piece := range pieces {
 		doc, err := yaml.YAMLToJSON(piece)
+		// kubectl reads what starts with a brace as JSON first, and JSON has escapes that YAML has not.
+		var value any
+		if err != nil && utilyaml.IsJSONBuffer(piece) && json.Unmarshal(piece, &value) == nil {
+			doc, err = json.Marshal(value)
+		}
 		if err != nil {
 			return outcome{Name: c.Name, Error: err.Error()}
 		}
