@@ -5,8 +5,8 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::fields::{condition, count, int, older, string, truth, why};
 use super::Health;
+use super::fields::{condition, count, int, older, string, truth, why};
 
 /// How long replicas may be refused (quota, admission) before it counts as failed: a rolling update under a tight
 /// quota is refused its surge pod for moments and goes on.
