@@ -1,0 +1,153 @@
+//! The one table of what the operator, and people, may do. Everything about rights is generated from it: the chart's
+//! roles and the table in docs/reference.md.
+
+/// One rule: what, on which resources, and why.
+pub(crate) struct Rule {
+    /// API groups; empty string is the core group.
+    pub(crate) groups: &'static [&'static str],
+    /// Plural resource names, with subresource.
+    pub(crate) resources: &'static [&'static str],
+    /// Verbs.
+    pub(crate) verbs: &'static [&'static str],
+    /// What fails without it; printed as a comment.
+    pub(crate) why: &'static str,
+}
+
+/// Rights of the operator in the whole cluster, whatever it may release.
+pub(crate) const OPERATOR: &[Rule] = &[
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["applications", "gitrepositories"],
+        verbs: &["get", "list", "watch", "patch", "update"],
+        why: "read what people ask for; patch sets and removes the finalizer. Never created or deleted by the operator",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["releases", "inventories"],
+        verbs: &["get", "list", "watch", "create", "patch", "update", "delete"],
+        why: "the operator's own records: written by it alone, trimmed by historyLimit",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["applications/status", "gitrepositories/status", "releases/status"],
+        verbs: &["get", "patch", "update"],
+        why: "conditions, columns and phases",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &[
+            "applications/finalizers",
+            "gitrepositories/finalizers",
+            "releases/finalizers",
+            "inventories/finalizers",
+        ],
+        verbs: &["update"],
+        why: "owner references that block deletion, where OwnerReferencesPermissionEnforcement is on",
+    },
+    Rule {
+        groups: &["", "events.k8s.io"],
+        resources: &["events"],
+        verbs: &["create", "patch"],
+        why: "events on Applications and GitRepositories",
+    },
+    Rule {
+        groups: &[""],
+        resources: &["secrets"],
+        verbs: &["get"],
+        why: "credentials named by secretRef, one at a time: never listed, never watched",
+    },
+    Rule {
+        groups: &[""],
+        resources: &["pods"],
+        verbs: &["get", "list"],
+        why: "the pod's own reason in the message of a failing workload",
+    },
+    Rule {
+        groups: &["apiextensions.k8s.io"],
+        resources: &["customresourcedefinitions"],
+        verbs: &["get", "list", "watch"],
+        why: "know when a kind appears and is established",
+    },
+];
+
+/// Rights of the operator in its own namespace.
+pub(crate) const OWN_NAMESPACE: &[Rule] = &[
+    Rule {
+        groups: &["coordination.k8s.io"],
+        resources: &["leases"],
+        verbs: &["get", "list", "watch", "create", "patch", "update"],
+        why: "leader election: only the holder of the lease writes",
+    },
+    Rule {
+        groups: &[""],
+        resources: &["secrets"],
+        verbs: &["get", "create"],
+        why: "the key of this installation, Secret tidegate-key: made once, then read",
+    },
+];
+
+/// What may be released when `rbac.clusterAdmin` is true.
+pub(crate) const APPLIER: &[Rule] = &[
+    Rule {
+        groups: &["*"],
+        resources: &["*"],
+        verbs: &["get", "list", "watch", "create", "patch", "delete"],
+        why: "apply, watch and prune objects of any kind. No `impersonate`, no `deletecollection`, no `*`",
+    },
+    Rule {
+        groups: &["rbac.authorization.k8s.io"],
+        resources: &["roles", "clusterroles"],
+        verbs: &["escalate", "bind"],
+        why: "a commit may hold Roles and bindings with rights that the operator does not have itself",
+    },
+];
+
+/// Read access for people, aggregated into `view`, `edit` and `admin`.
+pub(crate) const VIEW: &[Rule] = &[Rule {
+    groups: &["tidegate.io"],
+    resources: &["applications", "gitrepositories", "releases", "inventories"],
+    verbs: &["get", "list", "watch"],
+    why: "see what runs and why; none of these kinds holds a secret value",
+}];
+
+/// Write access for people, aggregated into `edit` and `admin`.
+pub(crate) const EDIT: &[Rule] = &[Rule {
+    groups: &["tidegate.io"],
+    resources: &["applications", "gitrepositories"],
+    verbs: &["create", "patch", "update", "delete", "deletecollection"],
+    why: "say what shall run. Releases and Inventories are written by the operator alone",
+}];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_applier_has_wildcards_and_nobody_impersonates() {
+        let tables = [OPERATOR, OWN_NAMESPACE, APPLIER, VIEW, EDIT];
+        for rule in tables.into_iter().flatten() {
+            assert!(
+                !rule.verbs.contains(&"*") && !rule.verbs.contains(&"impersonate"),
+                "{:?}",
+                rule.resources
+            );
+            assert!(!rule.why.is_empty());
+        }
+        for rule in [OPERATOR, OWN_NAMESPACE, VIEW, EDIT].into_iter().flatten() {
+            assert!(
+                !rule.groups.contains(&"*") && !rule.resources.contains(&"*"),
+                "{:?}",
+                rule.resources
+            );
+        }
+    }
+
+    #[test]
+    fn the_operator_cannot_make_what_people_ask_for() {
+        let writes_wishes = OPERATOR
+            .iter()
+            .filter(|rule| rule.resources.contains(&"applications"))
+            .any(|rule| rule.verbs.contains(&"create") || rule.verbs.contains(&"delete"));
+        assert!(!writes_wishes);
+    }
+}

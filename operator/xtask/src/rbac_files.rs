@@ -1,0 +1,172 @@
+//! The chart's roles and bindings, from the table in `rbac`.
+
+use std::fmt::Write;
+
+use crate::generated::{Generated, HEADER};
+use crate::rbac::{APPLIER, EDIT, OPERATOR, OWN_NAMESPACE, Rule, VIEW};
+
+const FOLDER: &str = "charts/tidegate/templates";
+
+/// Adds `clusterrole.yaml`, `role.yaml` and `clusterrole-aggregate.yaml`.
+pub(crate) fn add(files: &mut Generated) {
+    files.add(format!("{FOLDER}/clusterrole.yaml"), cluster_roles());
+    files.add(format!("{FOLDER}/role.yaml"), own_namespace());
+    files.add(format!("{FOLDER}/clusterrole-aggregate.yaml"), aggregated());
+}
+
+fn cluster_roles() -> String {
+    let mut out = open("{{- if .Values.rbac.create }}");
+    head(
+        &mut out,
+        "ClusterRole",
+        "{{ include \"tidegate.fullname\" . }}",
+        false,
+    );
+    rules(&mut out, OPERATOR);
+    binding(
+        &mut out,
+        "ClusterRole",
+        "{{ include \"tidegate.fullname\" . }}",
+        false,
+    );
+    out.push_str("{{- if or .Values.rbac.clusterAdmin .Values.rbac.rules }}\n---\n");
+    out.push_str("# What commits may create, change and delete. See docs/security.md before widening or narrowing it.\n");
+    head(
+        &mut out,
+        "ClusterRole",
+        "{{ include \"tidegate.fullname\" . }}-applier",
+        false,
+    );
+    out.push_str("{{- if .Values.rbac.clusterAdmin }}\n");
+    rules(&mut out, APPLIER);
+    out.push_str("{{- else }}\nrules:\n  {{- toYaml .Values.rbac.rules | nindent 2 }}\n{{- end }}\n");
+    binding(
+        &mut out,
+        "ClusterRole",
+        "{{ include \"tidegate.fullname\" . }}-applier",
+        false,
+    );
+    out.push_str("{{- end }}\n{{- end }}\n");
+    out
+}
+
+fn own_namespace() -> String {
+    let mut out = open("{{- if .Values.rbac.create }}");
+    head(&mut out, "Role", "{{ include \"tidegate.fullname\" . }}", true);
+    rules(&mut out, OWN_NAMESPACE);
+    binding(&mut out, "Role", "{{ include \"tidegate.fullname\" . }}", true);
+    out.push_str("{{- end }}\n");
+    out
+}
+
+fn aggregated() -> String {
+    let mut out = open("{{- if .Values.rbac.aggregate }}");
+    head(
+        &mut out,
+        "ClusterRole",
+        "{{ include \"tidegate.fullname\" . }}-view",
+        false,
+    );
+    labels(&mut out, &["view", "edit", "admin"]);
+    rules(&mut out, VIEW);
+    out.push_str("---\n");
+    head(
+        &mut out,
+        "ClusterRole",
+        "{{ include \"tidegate.fullname\" . }}-edit",
+        false,
+    );
+    labels(&mut out, &["edit", "admin"]);
+    rules(&mut out, EDIT);
+    out.push_str("{{- end }}\n");
+    out
+}
+
+fn open(condition: &str) -> String {
+    format!("{{{{- /* {HEADER} */ -}}}}\n{condition}\n")
+}
+
+/// Everything up to and with the labels, which are last so that more can follow.
+fn head(out: &mut String, kind: &str, name: &str, namespaced: bool) {
+    let _ = write!(
+        out,
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\n"
+    );
+    if namespaced {
+        out.push_str("  namespace: {{ .Release.Namespace }}\n");
+    }
+    out.push_str("  labels:\n    {{- include \"tidegate.labels\" . | nindent 4 }}\n");
+}
+
+fn labels(out: &mut String, roles: &[&str]) {
+    for role in roles {
+        let _ = writeln!(out, "    rbac.authorization.k8s.io/aggregate-to-{role}: \"true\"");
+    }
+}
+
+fn rules(out: &mut String, rules: &[Rule]) {
+    out.push_str("rules:\n");
+    for rule in rules {
+        let _ = write!(
+            out,
+            "  # {}\n  - apiGroups: {}\n    resources: {}\n    verbs: {}\n",
+            rule.why,
+            list(rule.groups),
+            list(rule.resources),
+            list(rule.verbs),
+        );
+    }
+}
+
+fn list(items: &[&str]) -> String {
+    let quoted: Vec<String> = items.iter().map(|item| format!("\"{item}\"")).collect();
+    format!("[{}]", quoted.join(", "))
+}
+
+fn binding(out: &mut String, kind: &str, name: &str, namespaced: bool) {
+    out.push_str("---\n");
+    head(out, &format!("{kind}Binding"), name, namespaced);
+    let _ = write!(
+        out,
+        "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: {kind}\n  name: {name}\n\
+         subjects:\n  - kind: ServiceAccount\n    name: {{{{ include \"tidegate.serviceAccountName\" . }}}}\n    \
+         namespace: {{{{ .Release.Namespace }}}}\n"
+    );
+}
+
+/// The same table for docs/reference.md.
+pub(crate) fn markdown() -> String {
+    let tables = [
+        ("Operator, in the whole cluster", OPERATOR),
+        ("Operator, in its own namespace", OWN_NAMESPACE),
+        (
+            "Operator, with `rbac.clusterAdmin: true` (otherwise `rbac.rules`)",
+            APPLIER,
+        ),
+        ("People with `view`, `edit` or `admin`", VIEW),
+        ("People with `edit` or `admin`", EDIT),
+    ];
+    let mut out = String::from("## Rights\n");
+    for (title, rules) in tables {
+        let _ = write!(
+            out,
+            "\n**{title}**\n\n| groups | resources | verbs | why |\n|---|---|---|---|\n"
+        );
+        for rule in rules {
+            let groups: Vec<&str> = rule
+                .groups
+                .iter()
+                .map(|g| if g.is_empty() { "core" } else { g })
+                .collect();
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} |",
+                groups.join(", ").replace('*', "`*`"),
+                rule.resources.join(", ").replace('*', "`*`"),
+                rule.verbs.join(", "),
+                rule.why
+            );
+        }
+    }
+    out
+}
