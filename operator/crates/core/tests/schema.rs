@@ -1,5 +1,12 @@
 //! Schema checks on a small document in the form the API server serves, and on CRDs.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "tests build values in place"
+)]
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_core::schema::{MAX_VIOLATIONS, SchemaSet};

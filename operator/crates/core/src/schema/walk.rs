@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
     fn text(&mut self, format: TextFormat, text: &str) {
         match format {
             TextFormat::Byte if !is_base64(text) => {
-                self.tell("must be base64, but is not; in a Secret, plain text goes under stringData")
+                self.tell("must be base64, but is not; in a Secret, plain text goes under stringData");
             }
             TextFormat::DateTime if !is_time(text) => self.tell("must be a time like 2026-01-02T15:04:05Z"),
             _ => {}
