@@ -118,7 +118,10 @@ pub enum SourceKind {
 pub struct Target {
     /// Namespace of objects that name none. A default, never a rename; the Application's own namespace when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(
+        length(min = 1, max = 63),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
     pub namespace: Option<String>,
 }
 
@@ -179,7 +182,9 @@ pub struct HealthSpec {
 
 impl Default for HealthSpec {
     fn default() -> Self {
-        Self { timeout: default_health_timeout() }
+        Self {
+            timeout: default_health_timeout(),
+        }
     }
 }
 

@@ -9,9 +9,18 @@ use crate::{Application, GitRepository, Inventory, Release};
 
 /// Every kind of the group, sorted by name.
 pub fn all() -> Vec<CustomResourceDefinition> {
-    let mut crds = vec![Application::crd(), GitRepository::crd(), Inventory::crd(), Release::crd()];
+    let mut crds = vec![
+        Application::crd(),
+        GitRepository::crd(),
+        Inventory::crd(),
+        Release::crd(),
+    ];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
-        if let Some(schema) = version.schema.as_mut().and_then(|s| s.open_api_v3_schema.as_mut()) {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|s| s.open_api_v3_schema.as_mut())
+        {
             join_lines(schema);
         }
     }
@@ -23,7 +32,11 @@ fn join_lines(schema: &mut JSONSchemaProps) {
     if let Some(description) = &mut schema.description {
         *description = description.split_whitespace().collect::<Vec<_>>().join(" ");
     }
-    for property in schema.properties.iter_mut().flat_map(|properties| properties.values_mut()) {
+    for property in schema
+        .properties
+        .iter_mut()
+        .flat_map(|properties| properties.values_mut())
+    {
         join_lines(property);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(item)) = &mut schema.items {

@@ -31,10 +31,7 @@ use crate::suspend::Suspend;
 #[serde(rename_all = "camelCase")]
 pub struct GitRepositorySpec {
     /// Address of the repository: https, http, ssh, or scp-like `git@host:path`. Credentials belong in `secretRef`, never here.
-    #[schemars(
-        length(min = 1, max = 2048),
-        regex(pattern = r"^(https?://[^@\s]+|ssh://[^\s]+|[A-Za-z0-9_][A-Za-z0-9_.-]*@[A-Za-z0-9.-]+:[^\s]+)$")
-    )]
+    #[schemars(schema_with = "crate::schema::repository_url")]
     pub url: String,
     /// Which ref to follow. At most one field; none means branch `master`.
     #[serde(default, rename = "ref")]

@@ -117,7 +117,10 @@ pub enum Phase {
 impl Phase {
     /// True when nothing more will happen to the release.
     pub fn is_final(self) -> bool {
-        matches!(self, Self::Succeeded | Self::Failed | Self::RolledBack | Self::Superseded | Self::Denied)
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::RolledBack | Self::Superseded | Self::Denied
+        )
     }
 
     /// The name as it stands in the API.

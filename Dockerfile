@@ -1,0 +1,24 @@
+# The operator's image: one binary on a distroless base, non-root, nothing to write to.
+# Build: docker build -t tidegate:dev .
+
+FROM rust:1.95-bookworm AS build
+# libgit2 and libzstd are compiled from source; TLS is rustls. No OpenSSL anywhere.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends cmake \
+    && rm -rf /var/lib/apt/lists/*
+WORKDIR /src
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/src/target \
+    cargo build --locked --release --package tidegate --bin tidegate \
+    && cp target/release/tidegate /tidegate
+
+# cc: glibc and libgcc for the C parts; no shell, no package manager. Has the public CA certificates.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /tidegate /usr/local/bin/tidegate
+USER 65532:65532
+# Written at run time: /var/cache/tidegate (git mirrors) and /tmp, both mounted. The root file system stays read-only.
+VOLUME ["/var/cache/tidegate", "/tmp"]
+EXPOSE 8080
+ENTRYPOINT ["/usr/local/bin/tidegate"]
+CMD ["run"]
