@@ -1,13 +1,11 @@
 //! The one entry: a file into its documents. Owns the order of the steps and the place of errors in the file.
 
-use std::borrow::Cow;
-
 use serde_json::Value;
 
 use crate::decode::decode;
 use crate::encoding::to_utf8;
 use crate::error::{Error, ErrorKind, Fault};
-use crate::json::join_surrogates;
+use crate::json::{join_surrogates, json_values};
 use crate::limits::{Budget, Limits};
 use crate::list::flatten;
 use crate::positions::Positions;
@@ -83,14 +81,18 @@ impl Reading<'_> {
                 self.errors
                     .push(Fault::new(ErrorKind::Separator, 0, 3, message).place(self.index, line));
             }
-            Part::Text { text, line } if !is_blank(&text) => self.text(&text, line),
-            Part::Text { .. } => {}
+            Part::Text { text, line } => {
+                for (json, lines) in json_values(&text) {
+                    self.text(json, line + lines);
+                }
+            }
         }
     }
 
-    fn text(&mut self, text: &Cow<'_, [u8]>, line: usize) {
+    fn text(&mut self, text: &[u8], line: usize) {
         let index = self.index;
-        self.index += 1;
+        // A part of blanks and comments is no document, but is read: it may hold what is not text.
+        self.index += usize::from(!is_blank(text));
         if index >= self.limits.max_documents {
             self.too_many(index, line);
             return;

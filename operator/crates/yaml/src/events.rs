@@ -24,13 +24,21 @@ pub(crate) struct Mark {
 #[derive(Debug)]
 pub(crate) struct Event {
     pub(crate) mark: Mark,
-    /// The first character and the one behind the last, counted from the start of the text.
+    /// The bytes of the text; libyaml-rs counts bytes where the C library counts characters.
     pub(crate) span: Range<usize>,
     pub(crate) tagged: bool,
     pub(crate) data: Data,
 }
 
-/// What an event says. Tags of collections and styles are left out: Go's reader ignores them.
+/// The styles of scalars that matter to [`crate::go_scanner`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Style {
+    Plain,
+    DoubleQuoted,
+    Other,
+}
+
+/// What an event says. Tags of collections are left out: Go's reader ignores them.
 #[derive(Debug)]
 pub(crate) enum Data {
     StreamStart,
@@ -43,14 +51,16 @@ pub(crate) enum Data {
         tag: Option<String>,
         value: String,
         plain: bool,
-        double_quoted: bool,
+        style: Style,
     },
     SequenceStart {
         anchor: Option<String>,
+        flow: bool,
     },
     SequenceEnd,
     MappingStart {
         anchor: Option<String>,
+        flow: bool,
     },
     MappingEnd,
 }
@@ -176,14 +186,20 @@ unsafe fn data_of(event: &sys::yaml_event_t) -> Data {
                     tag: owned_text(scalar.tag).filter(|tag| !tag.is_empty()),
                     value: String::from_utf8_lossy(bytes).into_owned(),
                     plain: scalar.plain_implicit,
-                    double_quoted: scalar.style == sys::YAML_DOUBLE_QUOTED_SCALAR_STYLE,
+                    style: match scalar.style {
+                        sys::YAML_PLAIN_SCALAR_STYLE => Style::Plain,
+                        sys::YAML_DOUBLE_QUOTED_SCALAR_STYLE => Style::DoubleQuoted,
+                        _ => Style::Other,
+                    },
                 }
             }
             sys::YAML_SEQUENCE_START_EVENT => Data::SequenceStart {
                 anchor: owned_text(event.data.sequence_start.anchor),
+                flow: event.data.sequence_start.style == sys::YAML_FLOW_SEQUENCE_STYLE,
             },
             sys::YAML_MAPPING_START_EVENT => Data::MappingStart {
                 anchor: owned_text(event.data.mapping_start.anchor),
+                flow: event.data.mapping_start.style == sys::YAML_FLOW_MAPPING_STYLE,
             },
             sys::YAML_SEQUENCE_END_EVENT => Data::SequenceEnd,
             sys::YAML_MAPPING_END_EVENT => Data::MappingEnd,

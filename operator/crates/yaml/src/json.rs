@@ -1,11 +1,33 @@
 //! JSON's own ways that YAML does not have. kubectl reads a file that starts with `{` as JSON first, so surrogate
-//! pairs in `\u` escapes are fine there. Owns this one rewriting; reads nothing else.
+//! pairs in `\u` escapes and several values in a row are fine there. Owns these; reads nothing else.
 
 use std::borrow::Cow;
 
-/// True where kubectl tries JSON first: the first character that is no blank is `{`.
-pub(crate) fn looks_like_json(text: &[u8]) -> bool {
-    text.trim_ascii_start().starts_with(b"{")
+/// True where kubectl reads JSON: the first character that is no blank is `{`, and the whole is JSON.
+pub(crate) fn is_json(text: &[u8]) -> bool {
+    text.trim_ascii_start().starts_with(b"{") && serde_json::from_slice::<serde_json::Value>(text).is_ok()
+}
+
+/// The values of a text that is several JSON values one behind the other, each with the number of lines before it;
+/// any other text is one. kubectl reads such a stream, while a YAML reader stops after the first value.
+pub(crate) fn json_values(text: &[u8]) -> Vec<(&[u8], usize)> {
+    let whole = vec![(text, 0)];
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return whole;
+    }
+    let mut values = Vec::new();
+    let mut stream = serde_json::Deserializer::from_slice(text).into_iter::<serde_json::Value>();
+    let (mut start, mut lines) = (0, 0);
+    while let Some(value) = stream.next() {
+        if value.is_err() {
+            return whole;
+        }
+        let end = stream.byte_offset();
+        values.push((&text[start..end], lines));
+        lines += text[start..end].iter().filter(|byte| **byte == b'\n').count();
+        start = end;
+    }
+    if values.len() > 1 { values } else { whole }
 }
 
 /// A JSON text with its escaped surrogate pairs as the one escape YAML has for such characters, `\U`. Any other text
@@ -17,7 +39,7 @@ pub(crate) fn join_surrogates(text: &[u8]) -> Cow<'_, [u8]> {
             [b'\\', b'u', b'd' | b'D', b'8' | b'9' | b'a' | b'b' | b'A' | b'B']
         )
     });
-    if !looks_like_json(text) || !has_pairs || serde_json::from_slice::<serde_json::Value>(text).is_err() {
+    if !has_pairs || !is_json(text) {
         return Cow::Borrowed(text);
     }
     let mut joined = Vec::with_capacity(text.len());
@@ -53,6 +75,16 @@ fn unit(escape: &[u8]) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_json_stream_is_several_values() {
+        let values = json_values(b"{\"a\":1}\n{\"b\":2}{}\n");
+        assert_eq!(
+            values,
+            [(&b"{\"a\":1}"[..], 0), (&b"\n{\"b\":2}"[..], 0), (&b"{}"[..], 1)]
+        );
+        assert_eq!(json_values(b"{a: 1}\n{}").len(), 1);
+    }
 
     #[test]
     fn pairs_become_one_escape_in_json_only() {

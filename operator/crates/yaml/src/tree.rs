@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use crate::error::{ErrorKind, Fault};
 use crate::events::{Data, Events, Mark};
-use crate::go_scanner::GoScanner;
+use crate::go_scanner::{GoScanner, stray_mark};
 use crate::limits::Budget;
 
 /// The number of a node in its tree.
@@ -53,6 +53,9 @@ pub(crate) fn read(text: &[u8], budget: &mut Budget) -> Result<Option<Tree>, Fau
         return Err(Fault::new(ErrorKind::Syntax, line, 0, message));
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if let Some(fault) = stray_mark(text) {
+        return Err(fault);
+    }
     let mut events = Events::new(text);
     let mut strict = GoScanner::new(text);
     let mut builder = Builder {
@@ -97,10 +100,12 @@ pub(crate) fn read(text: &[u8], budget: &mut Budget) -> Result<Option<Tree>, Fau
             } => {
                 builder.add(event.mark, Shape::Scalar { value, tag, plain }, anchor)?;
             }
-            Data::SequenceStart { anchor } => {
-                builder.open(event.mark, Shape::Sequence(Vec::new()), anchor)?
+            Data::SequenceStart { anchor, .. } => {
+                builder.open(event.mark, Shape::Sequence(Vec::new()), anchor)?;
             }
-            Data::MappingStart { anchor } => builder.open(event.mark, Shape::Mapping(Vec::new()), anchor)?,
+            Data::MappingStart { anchor, .. } => {
+                builder.open(event.mark, Shape::Mapping(Vec::new()), anchor)?;
+            }
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Hostile and broken files: a bounded error each, in bounded time, and every fault of a file at its place.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "tests read their corpus, start the oracle and measure time"
+)]
+
 use std::time::{Duration, Instant};
 
 use tidegate_yaml::{Class, ErrorKind, Limits, parse_stream};

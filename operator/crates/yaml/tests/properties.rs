@@ -1,4 +1,5 @@
 //! What holds for every input: what is written is read back, and no bytes bring the reader down.
+#![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use proptest::collection::vec;
 use proptest::prelude::*;

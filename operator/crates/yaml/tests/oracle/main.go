@@ -64,24 +64,21 @@ func endsWithSeparator(data []byte) bool {
 }
 
 func flatten(doc json.RawMessage, out []json.RawMessage) []json.RawMessage {
-	var list struct {
-		Kind       string            `json:"kind"`
-		APIVersion string            `json:"apiVersion"`
-		Items      []json.RawMessage `json:"items"`
-	}
 	var fields map[string]json.RawMessage
-	if json.Unmarshal(doc, &fields) != nil || json.Unmarshal(doc, &list) != nil || !strings.HasSuffix(list.Kind, "List") {
+	var kind string
+	if json.Unmarshal(doc, &fields) != nil || json.Unmarshal(fields["kind"], &kind) != nil || !strings.HasSuffix(kind, "List") {
 		return append(out, doc)
 	}
-	items, has := fields["items"]
-	if !has || bytes.Equal(items, []byte("null")) {
-		if list.Kind == "List" {
-			return out
-		}
+	raw, has := fields["items"]
+	if (!has || bytes.Equal(raw, []byte("null"))) && kind == "List" {
+		return out
+	}
+	var items []json.RawMessage
+	if !has || json.Unmarshal(raw, &items) != nil || items == nil {
 		return append(out, doc)
 	}
-	for _, item := range list.Items {
-		out = flatten(inherit(item, strings.TrimSuffix(list.Kind, "List"), fields["apiVersion"]), out)
+	for _, item := range items {
+		out = flatten(inherit(item, strings.TrimSuffix(kind, "List"), fields["apiVersion"]), out)
 	}
 	return out
 }
@@ -102,6 +99,27 @@ func inherit(item json.RawMessage, kind string, apiVersion json.RawMessage) json
 	return out
 }
 
+// stream reads several JSON values one behind the other, as kubectl does before it tries YAML.
+func stream(piece []byte) (values []json.RawMessage) {
+	if !utilyaml.IsJSONBuffer(piece) {
+		return nil
+	}
+	decoder := json.NewDecoder(bytes.NewReader(piece))
+	for {
+		var value any
+		err := decoder.Decode(&value)
+		if errors.Is(err, io.EOF) {
+			return values
+		}
+		if err != nil {
+			return nil
+		}
+		if doc, err := json.Marshal(value); err == nil && value != nil {
+			values = append(values, doc)
+		}
+	}
+}
+
 func read(c testCase) (result outcome) {
 	result.Name = c.Name
 	defer func() {
@@ -118,6 +136,12 @@ func read(c testCase) (result outcome) {
 		return outcome{Name: c.Name, Error: err.Error()}
 	}
 	for _, piece := range pieces {
+		if values := stream(piece); len(values) > 1 {
+			for _, value := range values {
+				result.Docs = flatten(value, result.Docs)
+			}
+			continue
+		}
 		doc, err := yaml.YAMLToJSON(piece)
 		// kubectl reads what starts with a brace as JSON first, and JSON has escapes that YAML has not.
 		var value any
