@@ -1,1 +1,14 @@
-//! Placeholder.
+//! The end-to-end harness: a real control plane on loopback, real git servers, the real operator binary with the
+//! chart's rights and nothing more. Tests and the demo are built from these parts; nothing here ships.
+
+pub mod cluster;
+mod control_plane;
+pub mod error;
+pub mod kubeconfig;
+pub mod metrics;
+pub mod paths;
+pub mod process;
+pub mod wait;
+
+pub use cluster::{Cluster, Options};
+pub use error::{Error, Result};
