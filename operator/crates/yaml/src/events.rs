@@ -44,7 +44,10 @@ pub(crate) enum Data {
     StreamStart,
     StreamEnd,
     DocumentStart,
-    DocumentEnd,
+    /// `implicit` where no `...` line ends it.
+    DocumentEnd {
+        implicit: bool,
+    },
     Alias(String),
     Scalar {
         anchor: Option<String>,
@@ -176,7 +179,9 @@ unsafe fn data_of(event: &sys::yaml_event_t) -> Data {
         match event.type_ {
             sys::YAML_STREAM_START_EVENT => Data::StreamStart,
             sys::YAML_DOCUMENT_START_EVENT => Data::DocumentStart,
-            sys::YAML_DOCUMENT_END_EVENT => Data::DocumentEnd,
+            sys::YAML_DOCUMENT_END_EVENT => Data::DocumentEnd {
+                implicit: event.data.document_end.implicit,
+            },
             sys::YAML_ALIAS_EVENT => Data::Alias(owned_text(event.data.alias.anchor).unwrap_or_default()),
             sys::YAML_SCALAR_EVENT => {
                 let scalar = &event.data.scalar;

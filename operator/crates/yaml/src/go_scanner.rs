@@ -75,7 +75,7 @@ fn refusal(event: &Event, problem: &str) -> Fault {
 }
 
 /// A second byte order mark, or one at the start of a later line. libyaml skips it there; go-yaml takes it for text. It is never
-/// meant: it comes from files put together.
+/// meant: it comes from files joined into one.
 pub(crate) fn stray_mark(text: &[u8]) -> Option<Fault> {
     const MARK: &[u8] = b"\xef\xbb\xbf";
     let breaks: [&[u8]; 5] = [b"\n", b"\r", b"\xc2\x85", b"\xe2\x80\xa8", b"\xe2\x80\xa9"];

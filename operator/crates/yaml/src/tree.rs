@@ -70,7 +70,11 @@ pub(crate) fn read(text: &[u8], budget: &mut Budget) -> Result<Option<Tree>, Fau
         match event.data {
             Data::StreamStart | Data::DocumentStart => {}
             Data::StreamEnd => return Ok(None),
-            Data::DocumentEnd => {
+            Data::DocumentEnd { implicit } => {
+                // Text behind a document that nothing ended, as in `{a: 1} b`: Go drops it in silence, we refuse it.
+                if implicit {
+                    events.next()?;
+                }
                 return Ok(Some(Tree {
                     root: 0,
                     nodes: builder.nodes,

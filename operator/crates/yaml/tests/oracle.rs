@@ -1,6 +1,5 @@
 //! Agreement with Go: every case of tests/cases means what tests/expected.json says, which the Go program wrote.
 #![allow(clippy::panic, clippy::unwrap_used, reason = "tests")]
-
 #![allow(
     clippy::disallowed_methods,
     clippy::disallowed_types,
