@@ -4,11 +4,19 @@
 pub mod cluster;
 mod control_plane;
 pub mod error;
+pub mod git_server;
 pub mod kubeconfig;
 pub mod metrics;
+pub mod operator;
 pub mod paths;
 pub mod process;
+pub mod repo;
+pub mod ssh_server;
 pub mod wait;
 
 pub use cluster::{Cluster, Options};
 pub use error::{Error, Result};
+pub use git_server::GitServer;
+pub use operator::Operator;
+pub use repo::TestRepo;
+pub use ssh_server::SshGitServer;
