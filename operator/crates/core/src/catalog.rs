@@ -39,7 +39,7 @@ pub struct KindInfo {
 }
 
 /// All kinds that are served.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Catalog {
     kinds: HashMap<Gvk, KindInfo>,
 }

@@ -1,0 +1,134 @@
+//! Bad manifests: all of them are named at once, with file, line, cause and what to do.
+
+use serde_json::{Value, json};
+use tidegate_core::admit::{Context, admit};
+use tidegate_core::catalog::{Catalog, Gvk, KindInfo};
+use tidegate_core::desired::{RawObject, Rendered};
+use tidegate_core::digest::DigestKey;
+use tidegate_core::object::Location;
+use tidegate_core::ownership::Owner;
+use tidegate_core::problem::Problem;
+use tidegate_core::schema::SchemaSet;
+
+fn catalog() -> Catalog {
+    let mut catalog = Catalog::default();
+    for (group, kind, plural, namespaced) in [
+        ("", "ConfigMap", "configmaps", true),
+        ("", "Secret", "secrets", true),
+        ("", "Namespace", "namespaces", false),
+        ("apps", "Deployment", "deployments", true),
+        ("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", false),
+    ] {
+        catalog.insert(Gvk::new(group, "v1", kind), KindInfo { plural: plural.into(), namespaced });
+    }
+    catalog
+}
+
+fn check(values: Vec<Value>) -> Result<Rendered, Vec<Problem>> {
+    let raw = values.into_iter().enumerate().map(|(index, value)| RawObject {
+        value,
+        location: Location { file: "deploy/a.yaml".into(), line: u32::try_from(index).unwrap() * 10 + 1 },
+        lines: None,
+    });
+    let owner = Owner { installation: "tidegate".into(), namespace: "shop".into(), application: "web".into() };
+    let (catalog, schemas, key) = (catalog(), SchemaSet::new(), DigestKey::new([1; 32]));
+    let context = Context { catalog: &catalog, schemas: &schemas, namespace: "shop", owner: &owner, key: &key };
+    admit(raw.collect(), &context)
+}
+
+fn config_map(extra: &Value) -> Value {
+    let mut value = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } });
+    merge(&mut value, extra);
+    value
+}
+
+fn merge(into: &mut Value, extra: &Value) {
+    match (into, extra) {
+        (Value::Object(into), Value::Object(extra)) => {
+            for (key, value) in extra {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, extra) => *into = extra.clone(),
+    }
+}
+
+#[test]
+fn each_fault_has_its_reason_and_says_what_to_do() {
+    let secret = |data: Value| json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" }, "data": data });
+    for (value, reason, words) in [
+        (json!("text"), "NotAnObject", "is not an object"),
+        (json!({ "apiVersion": "v1", "metadata": { "name": "a" } }), "MissingField", "kind: is required"),
+        (json!({ "apiVersion": "v1", "kind": "ConfigMap" }), "MissingField", "metadata.name: is required"),
+        (json!({ "apiVersion": 1, "kind": "ConfigMap", "metadata": { "name": "a" } }), "InvalidField", "quote it"),
+        (json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "generateName": "a-" } }), "GenerateName", "fixed metadata.name"),
+        (json!({ "apiVersion": "v1", "kind": "Gadget", "metadata": { "name": "a" } }), "UnknownKind", "CustomResourceDefinition"),
+        (json!({ "apiVersion": "apps/v1beta1", "kind": "Deployment", "metadata": { "name": "a" } }), "UnknownKind", "at v1"),
+        (json!({ "apiVersion": "v1", "kind": "Deployment", "metadata": { "name": "a" } }), "UnknownKind", "in apps/v1"),
+        (json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "a", "namespace": "b" } }), "WrongScope", "cluster-scoped"),
+        (config_map(&json!({ "metadata": { "name": "../x" } })), "InvalidName", "not a valid name"),
+        (config_map(&json!({ "metadata": { "namespace": "A b" } })), "InvalidName", "not a valid name"),
+        (config_map(&json!({ "metadata": { "resourceVersion": "5" } })), "ServerSetField", "metadata.resourceVersion"),
+        (config_map(&json!({ "metadata": { "labels": { "a": 1 } } })), "InvalidField", "metadata.labels.a: must be a string"),
+        (config_map(&json!({ "status": { "x": 1 } })), "StatusInGit", "status"),
+        (config_map(&json!({ "metadata": { "annotations": { "tidegate.io/owner": "x/y/z" } } })), "ReservedAnnotation", "remove it"),
+        (config_map(&json!({ "metadata": { "annotations": { "tidegate.io/hook": "PreSync" } } })), "UnsupportedAnnotation", "not supported"),
+        (config_map(&json!({ "metadata": { "annotations": { "tidegate.io/prune": "no" } } })), "InvalidField", "Enabled or Disabled"),
+        (config_map(&json!({ "data": { "big": "x".repeat(1_500_000) } })), "ObjectTooLarge", "split the object"),
+        (secret(json!({ "password": "hunter2!" })), "InvalidBase64", "data.password: is not base64"),
+    ] {
+        let problems = check(vec![value.clone()]).unwrap_err();
+        let text = problems[0].to_string();
+        assert_eq!(problems[0].reason, reason, "{text}");
+        assert!(text.contains(words), "{text}");
+        assert!(text.starts_with("deploy/a.yaml:1: "), "{text}");
+        assert!(!text.contains("hunter2"), "no secret in a message");
+    }
+}
+
+#[test]
+fn all_bad_ones_are_listed_and_none_of_the_good_ones() {
+    let good = |name: &str| config_map(&json!({ "metadata": { "name": name } }));
+    let bad = json!({ "apiVersion": "v1", "kind": "Gadget", "metadata": { "name": "a" } });
+    let problems = check(vec![good("a"), bad.clone(), good("b"), bad.clone(), good("a"), bad]).unwrap_err();
+    let lines: Vec<u32> = problems.iter().map(|p| p.location.as_ref().unwrap().line).collect();
+    assert_eq!(lines, [11, 31, 41, 51]);
+    assert!(problems[2].message.contains("is also defined at deploy/a.yaml:1"), "{}", problems[2]);
+}
+
+#[test]
+fn what_generators_leave_behind_is_dropped_and_ownership_is_added() {
+    let value = json!({
+        "apiVersion": "v1", "kind": "Secret", "status": {},
+        "metadata": { "name": "s", "creationTimestamp": null, "labels": null },
+        "data": { "kept": "YQ==", "both": "YQ==" }, "stringData": { "both": "b", "plain": "c" },
+    });
+    let rendered = check(vec![value]).unwrap();
+    let body = &rendered.objects[0].body;
+    assert_eq!(body["data"], json!({ "kept": "YQ==", "both": "Yg==", "plain": "Yw==" }));
+    assert_eq!(body.get("stringData"), None);
+    assert_eq!(body.get("status"), None);
+    assert_eq!(body["metadata"]["namespace"], "shop");
+    assert_eq!(body["metadata"]["annotations"]["tidegate.io/owner"], "tidegate/shop/web");
+    assert_eq!(body["metadata"]["labels"]["tidegate.io/managed-by"], "tidegate");
+    assert_eq!(body["metadata"].get("creationTimestamp"), None);
+}
+
+#[test]
+fn a_crd_makes_its_kind_known_in_the_same_commit() {
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "gadgets.example.com" },
+        "spec": { "group": "example.com", "scope": "Namespaced", "names": { "kind": "Gadget", "plural": "gadgets" },
+            "versions": [{ "name": "v1", "served": true, "storage": true }, { "name": "v0", "served": false }] },
+    });
+    let gadget = |version: &str| json!({ "apiVersion": format!("example.com/{version}"), "kind": "Gadget", "metadata": { "name": "g" } });
+    assert_eq!(check(vec![gadget("v1"), crd.clone()]).unwrap().objects.len(), 2);
+    assert!(check(vec![gadget("v0"), crd]).is_err(), "a version that is not served is not known");
+    assert!(check(vec![gadget("v1")]).is_err());
+}
+
+#[test]
+fn a_hundred_thousand_objects_are_refused_at_once() {
+    let many = (0..100_000).map(|n| json!({ "kind": "ConfigMap", "n": n })).collect();
+    assert_eq!(check(many).unwrap_err()[0].reason, "TooManyObjects");
+}

@@ -1,0 +1,255 @@
+//! Plans: what is done, what never is, and properties over random sets.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use serde_json::json;
+use tidegate_api::application::DriftMode;
+use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
+use tidegate_core::digest::DigestKey;
+use tidegate_core::health::HealthStatus;
+use tidegate_core::inventory::{Entry, InventorySet, Sealed};
+use tidegate_core::live::LiveRecord;
+use tidegate_core::object::{Location, ObjectId};
+use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
+
+fn key() -> DigestKey {
+    DigestKey::new([7; 32])
+}
+
+fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObject {
+    let group = if kind == "Deployment" { "apps" } else { "" };
+    let namespace = if kind == "Namespace" { "" } else { "shop" };
+    let body = json!({ "kind": kind, "metadata": { "name": name }, "data": content });
+    DesiredObject {
+        id: ObjectId::new(group, kind, namespace, name),
+        version: "v1".into(),
+        location: Location { file: "a.yaml".into(), line: 1 },
+        digest: key().of_value(&body),
+        body,
+        prune,
+    }
+}
+
+fn rendered(objects: Vec<DesiredObject>) -> Arc<Rendered> {
+    Arc::new(Rendered::new(objects, &key()))
+}
+
+fn live(uid: &str, ours: &str) -> LiveRecord {
+    LiveRecord {
+        uid: uid.to_owned(),
+        resource_version: "5".to_owned(),
+        ours: Some(ours.to_owned()),
+        health: HealthStatus::Current,
+        message: String::new(),
+        deleting: false,
+        hold: None,
+        last_foreign_manager: None,
+    }
+}
+
+/// What the cluster and the inventory are after everything of a plan was carried out.
+fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (InventorySet, Live) {
+    let mut set = plan.intended(inventory);
+    let mut after = before.clone();
+    for step in &plan.steps {
+        match &step.action {
+            Action::Delete { .. } => {
+                set.entries.remove(&step.id);
+                after.remove(&step.id);
+            }
+            action => {
+                let uid = match action {
+                    Action::Update { uid } => uid.clone(),
+                    _ => format!("uid-{}", step.id.key()),
+                };
+                let desired = plan.rendered.get(&step.id).unwrap().digest.clone();
+                let sealed = Sealed { uid: uid.clone(), ours: format!("ours-{desired}"), desired };
+                after.insert(step.id.clone(), live(&uid, &sealed.ours));
+                set.entries.get_mut(&step.id).unwrap().sealed = Some(sealed);
+            }
+        }
+    }
+    (set, after)
+}
+
+fn make(rendered: &Arc<Rendered>, inventory: &InventorySet, live: &Live, prune: bool) -> Plan {
+    plan(&Inputs { rendered, inventory, live, prune, drift: DriftMode::Correct, key: &key() })
+}
+
+fn applied(objects: Vec<DesiredObject>) -> (InventorySet, Live) {
+    let first = make(&rendered(objects), &InventorySet::default(), &Live::new(), true);
+    carry_out(&first, &InventorySet::default(), &Live::new())
+}
+
+fn lines(plan: &Plan) -> Vec<String> {
+    plan.steps.iter().map(|s| format!("{} {} {:?}", s.action.verb(), s.id, s.cause)).collect()
+}
+
+#[test]
+fn one_of_each() {
+    let default = PruneRule::Default;
+    let (inventory, mut cluster) = applied(vec![
+        object("ConfigMap", "same", 1, default),
+        object("ConfigMap", "changed", 1, default),
+        object("ConfigMap", "dropped", 1, default),
+        object("Deployment", "edited", 1, default),
+        object("Deployment", "vanished", 1, default),
+    ]);
+    cluster.get_mut(&ObjectId::new("apps", "Deployment", "shop", "edited")).unwrap().ours = Some("other".into());
+    cluster.remove(&ObjectId::new("apps", "Deployment", "shop", "vanished"));
+    let next = rendered(vec![
+        object("ConfigMap", "same", 1, default),
+        object("ConfigMap", "changed", 2, default),
+        object("Deployment", "edited", 1, default),
+        object("Deployment", "vanished", 1, default),
+        object("Namespace", "new", 1, default),
+    ]);
+    let plan = make(&next, &inventory, &cluster, true);
+    assert_eq!(
+        lines(&plan),
+        [
+            "create Namespace new New",
+            "update ConfigMap shop/changed Changed",
+            "update Deployment shop/edited Drifted",
+            "create Deployment shop/vanished Missing",
+            "delete ConfigMap shop/dropped Removed",
+        ]
+    );
+    assert_eq!(plan.unchanged, 1);
+}
+
+#[test]
+fn an_object_made_anew_by_somebody_else_is_never_updated_or_deleted_by_its_old_uid() {
+    let (inventory, mut cluster) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
+    let id = ObjectId::new("", "ConfigMap", "shop", "a");
+    cluster.get_mut(&id).unwrap().uid = "somebody-elses".to_owned();
+    let again = make(&rendered(vec![object("ConfigMap", "a", 1, PruneRule::Default)]), &inventory, &cluster, true);
+    assert_eq!(again.steps[0].action, Action::Create, "ownership decides at the conflict");
+    let gone = make(&rendered(vec![object("ConfigMap", "b", 1, PruneRule::Default)]), &inventory, &cluster, true);
+    let delete = gone.steps.iter().find(|s| s.cause == Cause::Removed).unwrap();
+    assert_eq!(delete.action, Action::Delete { uid: Some("uid-/ConfigMap/shop/a".to_owned()) });
+}
+
+#[test]
+fn protected_kinds_and_annotations_decide_what_is_pruned() {
+    let (inventory, cluster) = applied(vec![
+        object("Namespace", "kept", 1, PruneRule::Default),
+        object("Namespace", "goes", 1, PruneRule::Enabled),
+        object("PersistentVolumeClaim", "kept", 1, PruneRule::Default),
+        object("ConfigMap", "kept", 1, PruneRule::Disabled),
+        object("ConfigMap", "goes", 1, PruneRule::Default),
+    ]);
+    let rest = rendered(vec![object("ConfigMap", "other", 1, PruneRule::Default)]);
+    let pruned = make(&rest, &inventory, &cluster, true);
+    let deleted: Vec<String> = lines(&pruned).into_iter().filter(|l| l.starts_with("delete")).collect();
+    assert_eq!(deleted, ["delete ConfigMap shop/goes Removed", "delete Namespace goes Removed"]);
+    assert_eq!(pruned.forgotten.len(), 3);
+    let unpruned = make(&rest, &inventory, &cluster, false);
+    assert_eq!(unpruned.count("delete"), 0, "prune: false deletes nothing");
+    assert_eq!(teardown(&inventory, &cluster, false, &key()).steps.len(), 0, "Orphan deletes nothing");
+    assert_eq!(teardown(&inventory, &cluster, true, &key()).steps.len(), 2);
+}
+
+#[test]
+fn report_and_ignore_change_nothing() {
+    let (inventory, mut cluster) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
+    cluster.values_mut().for_each(|record| record.ours = None);
+    let same = rendered(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
+    for drift in [DriftMode::Report, DriftMode::Ignore] {
+        let inputs = Inputs { rendered: &same, inventory: &inventory, live: &cluster, prune: true, drift, key: &key() };
+        assert!(plan(&inputs).is_empty(), "{drift:?}");
+    }
+    assert_eq!(make(&same, &inventory, &cluster, true).steps.len(), 1);
+}
+
+fn any_object() -> impl Strategy<Value = (String, u32, u8)> {
+    ("[a-e]", 0_u32..3, 0_u8..8)
+}
+
+fn set_of(parts: &[(String, u32, u8)]) -> Vec<DesiredObject> {
+    let kinds = ["ConfigMap", "Deployment", "Namespace", "Secret"];
+    let rules = [PruneRule::Default, PruneRule::Enabled];
+    let unique: BTreeMap<(u8, String), u32> = parts.iter().map(|(n, c, k)| ((k % 4, n.clone()), *c)).collect();
+    let make = |((k, name), content): ((u8, String), u32)| {
+        object(kinds[usize::from(k)], &name, content, rules[content as usize % 2])
+    };
+    unique.into_iter().map(make).collect()
+}
+
+proptest! {
+    #[test]
+    fn the_plan_of_an_applied_plan_is_empty(
+        old in prop::collection::vec(any_object(), 0..12),
+        new in prop::collection::vec(any_object(), 1..12),
+    ) {
+        let (inventory, cluster) = applied(set_of(&old));
+        let next = rendered(set_of(&new));
+        let first = make(&next, &inventory, &cluster, true);
+        let (inventory, cluster) = carry_out(&first, &inventory, &cluster);
+        let second = make(&next, &inventory, &cluster, true);
+        prop_assert!(second.is_empty() && second.forgotten.is_empty(), "{:?}", lines(&second));
+        prop_assert_eq!(second.unchanged, next.objects.len());
+    }
+
+    #[test]
+    fn deletes_only_what_is_in_the_inventory_and_not_in_git(
+        old in prop::collection::vec(any_object(), 0..12),
+        new in prop::collection::vec(any_object(), 0..12),
+    ) {
+        let (inventory, cluster) = applied(set_of(&old));
+        let next = rendered(set_of(&new));
+        for step in make(&next, &inventory, &cluster, true).steps {
+            if matches!(step.action, Action::Delete { .. }) {
+                prop_assert!(inventory.entries.contains_key(&step.id));
+                prop_assert!(next.get(&step.id).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn input_order_is_irrelevant(mut parts in prop::collection::vec(any_object(), 1..12)) {
+        let forward = rendered(set_of(&parts));
+        let mut objects = set_of(&parts);
+        objects.reverse();
+        parts.reverse();
+        let backward = rendered(objects);
+        prop_assert_eq!(&forward.digest, &backward.digest);
+        let empty = (InventorySet::default(), Live::new());
+        prop_assert_eq!(make(&forward, &empty.0, &empty.1, true), make(&backward, &empty.0, &empty.1, true));
+    }
+
+    #[test]
+    fn the_inventory_survives_its_stored_form(parts in prop::collection::vec(any_object(), 0..12), copies in 1_usize..90) {
+        let (small, _) = applied(set_of(&parts));
+        let mut large = InventorySet::default();
+        for (id, entry) in &small.entries {
+            for copy in 0..copies {
+                let id = ObjectId::new(&id.group, &id.kind, &id.namespace, &format!("{}-{copy}", id.name));
+                large.entries.insert(id, Entry::clone(entry));
+            }
+        }
+        let specs = large.to_specs("shop", "uid");
+        prop_assert_eq!(InventorySet::from_specs(&specs).unwrap(), large);
+    }
+}
+
+#[test]
+fn a_missing_shard_is_an_error_and_not_an_empty_inventory() {
+    let (one, _) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
+    let mut large = InventorySet::default();
+    for n in 0..12_000 {
+        let entry = one.entries.values().next().unwrap().clone();
+        large.entries.insert(ObjectId::new("", "ConfigMap", "shop", &format!("c{n}")), entry);
+    }
+    let specs = large.to_specs("shop", "uid");
+    assert_eq!(specs.len(), 3);
+    assert!(specs.iter().all(|s| s.packed.as_ref().unwrap().len() < 1_400_000), "each fits into one object");
+    assert_eq!(InventorySet::from_specs(&specs).unwrap(), large);
+    assert!(InventorySet::from_specs(&specs[..2]).is_err());
+    assert!(InventorySet::from_specs(&specs[1..]).is_err());
+    let mut damaged = specs;
+    damaged[1].packed.as_mut().unwrap().replace_range(0..8, "AAAAAAAA");
+    assert!(InventorySet::from_specs(&damaged).is_err());
+}
