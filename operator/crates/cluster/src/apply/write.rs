@@ -1,0 +1,164 @@
+//! Creates and updates: server-side apply on a condition.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::Value;
+use tidegate_api::names;
+use tidegate_core::catalog::{Gvk, KindInfo};
+use tidegate_core::desired::DesiredObject;
+use tidegate_core::inventory::Sealed;
+use tidegate_core::live::reduce;
+use tidegate_core::ownership::{Takeover, decide};
+
+use super::body::{Condition, serialise};
+use super::{Done, Failure, Run};
+use crate::call::Call;
+use crate::error::{Class, Error, Refusal};
+use crate::paths;
+
+/// A just established CRD's API may answer 404 for a moment.
+const FRESH_KIND_TRIES: u32 = 40;
+const FRESH_KIND_PAUSE: Duration = Duration::from_millis(250);
+
+impl Run<'_> {
+    pub(super) async fn create(&self, object: &DesiredObject) -> Result<Done, Failure> {
+        match self.apply(object, Condition::Absent).await {
+            Ok((code, live)) => self.applied(object, &live, None, code == 201),
+            Err(error) if error.code() == 409 => self.take_over(object).await,
+            Err(error) => Err(Failure::of(&object.id, Some(object), &error)),
+        }
+    }
+
+    /// The object is there already: ours after a crash, nobody's, or somebody else's.
+    async fn take_over(&self, object: &DesiredObject) -> Result<Done, Failure> {
+        let fail = |error: &Error| Failure::of(&object.id, Some(object), error);
+        let (gvk, info) = self.kind_of(object)?;
+        let path = paths::object(&gvk, &info.plural, &object.id);
+        let live = self
+            .clients
+            .find(&object.id.kind, path)
+            .await
+            .map_err(|e| fail(&e))?;
+        let Some(live) = live else {
+            let message = "it vanished while it was being created; it is tried again".to_owned();
+            return Err(Failure::one(
+                &object.id,
+                Some(object),
+                Class::Transient,
+                "Conflict",
+                message,
+            ));
+        };
+        let from = match decide(&live, self.ctx.owner, self.ctx.adopt, self.ctx.owner_lives) {
+            Takeover::Resume => None,
+            Takeover::Adopt { from } => Some(from),
+            Takeover::Refuse { reason, message } => {
+                let class = if reason == "Terminating" {
+                    Class::Waiting
+                } else {
+                    Class::Terminal
+                };
+                return Err(Failure::one(&object.id, Some(object), class, reason, message));
+            }
+        };
+        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+        let (code, live) = self
+            .apply(object, Condition::Uid(uid))
+            .await
+            .map_err(|e| fail(&e))?;
+        self.applied(object, &live, from, code == 201)
+    }
+
+    pub(super) async fn update(&self, object: &DesiredObject, uid: &str) -> Result<Done, Failure> {
+        match self.apply(object, Condition::Uid(uid)).await {
+            Ok((_, live)) => self.applied(object, &live, None, false),
+            Err(error) if error.refusal().is_some_and(is_other_object) => {
+                let message =
+                    "the live object was deleted or made anew since it was applied; it is planned anew";
+                Err(Failure::one(
+                    &object.id,
+                    Some(object),
+                    Class::Transient,
+                    "Conflict",
+                    message.to_owned(),
+                ))
+            }
+            Err(error) => Err(Failure::of(&object.id, Some(object), &error)),
+        }
+    }
+
+    async fn apply(&self, object: &DesiredObject, condition: Condition<'_>) -> Result<(u16, Value), Error> {
+        let (gvk, info) = self.known(object)?;
+        let path = format!(
+            "{}?fieldManager={}&force=true",
+            paths::object(&gvk, &info.plural, &object.id),
+            names::FIELD_MANAGER
+        );
+        let call = Call::mutate("apply", Method::PATCH, &object.id.kind, path, self.lease)
+            .body("application/apply-patch+yaml", serialise(&object.body, condition));
+        let kind = (object.id.group.to_string(), object.id.kind.to_string());
+        let tries = if self.own_kinds.contains(&kind) {
+            FRESH_KIND_TRIES
+        } else {
+            1
+        };
+        for _ in 1..tries {
+            match self.clients.json(&call).await {
+                Err(error) if error.reason() == "KindMissing" => tokio::time::sleep(FRESH_KIND_PAUSE).await,
+                answer => return answer,
+            }
+        }
+        self.clients.json(&call).await
+    }
+
+    fn applied(
+        &self,
+        object: &DesiredObject,
+        live: &Value,
+        adopted_from: Option<String>,
+        created: bool,
+    ) -> Result<Done, Failure> {
+        let Some((_, live)) = reduce(live, self.ctx.key, jiff::Timestamp::now()) else {
+            return Err(Failure::bug(
+                &object.id,
+                "the API server's answer to an apply is no object",
+            ));
+        };
+        let sealed = Sealed {
+            uid: live.uid.clone(),
+            desired: object.digest.clone(),
+            ours: live.ours.clone().unwrap_or_default(),
+        };
+        Ok(Done::Applied {
+            sealed,
+            live,
+            adopted_from,
+            created,
+        })
+    }
+
+    fn known(&self, object: &DesiredObject) -> Result<(Gvk, KindInfo), Error> {
+        let gvk = Gvk::new(&object.id.group, &object.version, &object.id.kind);
+        match self.catalog.get(&gvk) {
+            Some(info) => Ok((gvk, info.clone())),
+            None => Err(Error::Refused {
+                call: format!("apply {}", object.id),
+                refusal: Box::new(Refusal::read(
+                    404,
+                    b"the API server does not serve this kind at this version",
+                )),
+            }),
+        }
+    }
+
+    fn kind_of(&self, object: &DesiredObject) -> Result<(Gvk, KindInfo), Failure> {
+        self.known(object)
+            .map_err(|error| Failure::of(&object.id, Some(object), &error))
+    }
+}
+
+/// Creating with a uid is refused by the server: 404 or 409 in some versions, 422 on `metadata.uid` in others.
+fn is_other_object(refusal: &Refusal) -> bool {
+    refusal.object_missing() || refusal.code == 409 || refusal.uid_differs()
+}

@@ -1,0 +1,183 @@
+//! What is known of the live objects that we applied: one label-selected watch for each managed kind, each event
+//! reduced at once to a small record (semantics.md, Drift 1, 3 and 8).
+//!
+//! Owns the records. May not decide: what a lost field or a missing object means is the plan's to say.
+
+mod kinds;
+mod sink;
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tidegate_api::names;
+use tidegate_core::catalog::{Gvk, KindInfo};
+use tidegate_core::digest::DigestKey;
+use tidegate_core::live::LiveRecord;
+use tidegate_core::object::{ObjectId, api_version};
+use tidegate_core::plan::Live;
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use crate::connect::Clients;
+use crate::error::Error;
+use crate::paths;
+use crate::stream::{self, Ended, Feed};
+use kinds::{Kinds, Seen};
+use sink::RecordSink;
+
+/// The map. Clones share it. Watches end when the last clone is dropped.
+#[derive(Clone)]
+pub struct LiveMap {
+    shared: Arc<Shared>,
+    /// Cancels every watch when the last clone goes; watches hold `shared` only.
+    _stop: Arc<tokio_util::sync::DropGuard>,
+    stop: CancellationToken,
+}
+
+struct Shared {
+    clients: Clients,
+    labels: String,
+    key: DigestKey,
+    kinds: Mutex<Kinds>,
+    /// Changed since they were asked for last. Bounded by the number of objects: a set, not a queue.
+    changed: Mutex<HashSet<ObjectId>>,
+    wake: Notify,
+    /// Goes up when a kind gets in sync, fails or ends.
+    turns: watch::Sender<u64>,
+}
+
+impl LiveMap {
+    /// A map of the objects that carry this installation's label. Watches nothing yet.
+    pub fn new(clients: Clients, installation: &str, key: DigestKey) -> Self {
+        let stop = CancellationToken::new();
+        let shared = Shared {
+            clients,
+            labels: format!("{}={installation}", names::LABEL_MANAGED_BY),
+            key,
+            kinds: Mutex::default(),
+            changed: Mutex::default(),
+            wake: Notify::new(),
+            turns: watch::Sender::new(0),
+        };
+        Self {
+            shared: Arc::new(shared),
+            _stop: Arc::new(stop.clone().drop_guard()),
+            stop,
+        }
+    }
+
+    /// Watches a kind at this version from now on. Does nothing when it is watched already.
+    pub fn ensure(&self, gvk: &Gvk, info: &KindInfo) {
+        let stop = self.stop.child_token();
+        let Some(generation) = self.shared.kinds().add(gvk, &info.plural, stop.clone()) else {
+            return;
+        };
+        let feed = Feed {
+            api_version: api_version(&gvk.group, &gvk.version),
+            kind: gvk.kind.to_string(),
+            path: paths::collection(&gvk.group, &gvk.version, "", &info.plural),
+            labels: Some(self.shared.labels.clone()),
+            patient: false,
+        };
+        let shared = self.shared.clone();
+        let gvk = gvk.clone();
+        tokio::spawn(async move {
+            let clients = shared.clients.clone();
+            let mut sink = RecordSink::new(shared.clone(), gvk.clone());
+            if stream::run(&clients, &feed, &mut sink, &stop).await == Ended::KindGone {
+                tracing::info!(kind = %gvk.kind, group = %gvk.group, "no longer served: its watch ends");
+                let gone = shared.kinds().remove_generation(&gvk, generation);
+                shared.tell(gone);
+                shared.turn();
+            }
+        });
+    }
+
+    /// Ends the watches of all other kinds, and forgets their records.
+    pub fn retain(&self, wanted: &HashSet<Gvk>) {
+        self.shared.kinds().retain(wanted);
+    }
+
+    /// The records of these objects, each with the version it was applied at. Objects that are not there are absent.
+    pub fn snapshot_for<'a>(&self, ids: impl IntoIterator<Item = (&'a ObjectId, &'a str)>) -> Live {
+        let kinds = self.shared.kinds();
+        ids.into_iter()
+            .filter_map(|(id, version)| Some((id.clone(), kinds.record(id, version)?.clone())))
+            .collect()
+    }
+
+    /// True when the records of the kind are complete.
+    pub fn is_synced(&self, gvk: &Gvk) -> bool {
+        self.shared.kinds().is_synced(gvk)
+    }
+
+    /// Why a kind cannot be watched at the moment, where that is so.
+    pub fn failure(&self, gvk: &Gvk) -> Option<String> {
+        self.shared.kinds().failure(gvk)
+    }
+
+    /// Waits until all of these kinds are in sync; kinds that are not watched are not waited for. `within` bounds it.
+    pub async fn wait_synced(&self, gvks: &[Gvk], within: Duration) -> Result<(), Error> {
+        let mut turns = self.shared.turns.subscribe();
+        let deadline = tokio::time::Instant::now() + within;
+        loop {
+            let missing = self.shared.kinds().not_synced(gvks);
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let in_time = tokio::time::timeout_at(deadline, turns.changed()).await;
+            if !matches!(in_time, Ok(Ok(()))) {
+                let (kinds, seconds) = (missing.join("; "), within.as_secs());
+                return Err(Error::NotSynced { kinds, seconds });
+            }
+        }
+    }
+
+    /// Waits for objects to change, appear or go, and takes them. For one caller.
+    pub async fn changes(&self) -> Vec<ObjectId> {
+        loop {
+            let woken = self.shared.wake.notified();
+            let changed = std::mem::take(&mut *lock(&self.shared.changed));
+            if !changed.is_empty() {
+                return changed.into_iter().collect();
+            }
+            woken.await;
+        }
+    }
+
+    /// Enters the answer to an apply at once, before the watch brings it. Ignored when the watch knows better.
+    pub fn record(&self, id: ObjectId, version: &str, record: LiveRecord) {
+        let gvk = Gvk::new(&id.group, version, &id.kind);
+        self.shared.kinds().put(&gvk, id, record, Seen::InAnswer);
+    }
+
+    /// Forgets an object of which a GET or a delete said that it is gone.
+    pub fn forget(&self, id: &ObjectId) {
+        self.shared.kinds().forget(id);
+    }
+}
+
+impl Shared {
+    fn kinds(&self) -> MutexGuard<'_, Kinds> {
+        lock(&self.kinds)
+    }
+
+    fn tell(&self, ids: impl IntoIterator<Item = ObjectId>) {
+        lock(&self.changed).extend(ids);
+        self.wake.notify_one();
+    }
+
+    fn turn(&self) {
+        self.turns.send_modify(|turn| *turn += 1);
+    }
+}
+
+/// Nothing in here can be left half-changed by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
