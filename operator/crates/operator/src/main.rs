@@ -1,2 +1,33 @@
-//! Placeholder.
-fn main() {}
+//! `tidegate`: `tidegate run` is the operator; the other subcommands are the person's tool.
+//!
+//! Owns settings and wiring. Decisions about releases belong in `core`.
+
+mod application;
+mod calls;
+mod cli;
+mod http;
+mod key;
+mod logging;
+mod metrics;
+mod queue;
+mod run;
+mod settings;
+mod source;
+mod state;
+mod store;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    match cli::execute(cli::Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!(%error, "tidegate stops");
+            cli::complain(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Execution of an approved plan, and what its answers do to the inventory.
+
+use std::time::Instant;
+
+use tidegate_api::Application;
+use tidegate_api::release::Failure;
+use tidegate_cluster::{Class, Done, Outcome};
+use tidegate_core::gate::Approved;
+use tidegate_core::inventory::InventorySet;
+use tidegate_core::ownership::Owner;
+use tidegate_core::plan::Plan;
+use tokio::sync::mpsc;
+
+use crate::application::{AppState, inventory};
+use crate::state::Operator;
+use crate::store::Key;
+
+/// What came of an execution.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// Objects that could not be written, in the form of a record.
+    pub(crate) failed: Vec<Failure>,
+    /// True when a later try may succeed without a change by anybody.
+    pub(crate) transient: bool,
+    /// Reason of the first failure.
+    pub(crate) reason: Option<&'static str>,
+    /// Objects taken over, with their former managers.
+    pub(crate) adopted: Vec<String>,
+    /// Steps that were not tried, because an earlier stage failed or leadership was lost.
+    pub(crate) not_attempted: usize,
+}
+
+impl Report {
+    /// True when everything was written.
+    pub(crate) fn complete(&self) -> bool {
+        self.failed.is_empty() && self.not_attempted == 0
+    }
+}
+
+/// Writes the intended inventory, carries the plan out, seals the inventory.
+pub(crate) async fn carry_out(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    owner: &Owner,
+    state: &mut AppState,
+    approved: &Approved<Plan>,
+) -> Result<Report, String> {
+    let plan = approved.get();
+    let before = state.inventory.clone().unwrap_or_default();
+    inventory::store(operator, key, app, state, plan.intended(&before)).await?;
+    operator.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
+    let started = Instant::now();
+    let (sender, mut outcomes) = mpsc::channel(256);
+    let mut set = state.inventory.clone().unwrap_or_default();
+    let mut report = Report::default();
+    let execution = operator.execute(approved, app, owner, sender);
+    let collect = async {
+        while let Some(outcome) = outcomes.recv().await {
+            absorb(operator, &mut set, &mut report, plan, outcome);
+        }
+    };
+    let (execution, ()) = tokio::join!(execution, collect);
+    report.not_attempted = execution.not_attempted;
+    report.transient |= execution.cancelled;
+    inventory::store(operator, key, app, state, set).await?;
+    operator.metrics.stage("apply", started.elapsed());
+    Ok(report)
+}
+
+fn absorb(operator: &Operator, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
+    let Outcome { id, result } = outcome;
+    match result {
+        Ok(Done::Applied { sealed, live, adopted_from, .. }) => {
+            if let Some(from) = adopted_from {
+                report.adopted.push(format!("{id} (from {from})"));
+            }
+            if let Some(entry) = set.entries.get_mut(&id) {
+                operator.live.record(id.clone(), &entry.version, live);
+                entry.sealed = Some(sealed);
+                entry.prune = plan.rendered.get(&id).map(|o| o.prune).unwrap_or_default();
+            }
+        }
+        Ok(Done::Deleted) => {
+            operator.live.forget(&id);
+            set.entries.remove(&id);
+        }
+        Ok(Done::Deleting) => {}
+        Err(failure) => {
+            report.transient |= matches!(failure.class, Class::Transient | Class::Waiting);
+            report.reason.get_or_insert(failure.problem.reason);
+            report.failed.extend(failure.problems().map(|problem| problem.to_failure()));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! A Release from its first line to its last: making, writing phases, finishing, history.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use kube::api::ObjectMeta;
+use tidegate_api::release::{Failure, Phase, PlanSummary, ReleaseRevision, Results, Times, Trigger};
+use tidegate_api::{Application, Release, ReleaseSpec, ReleaseStatus, names};
+use tidegate_core::{duration, record};
+use tidegate_git::Revision;
+
+use crate::source::author;
+use crate::state::Operator;
+use crate::store::Key;
+
+/// A release that is not finished.
+pub(crate) struct Open {
+    /// Name of the Release.
+    pub(crate) name: String,
+    /// What it is about.
+    pub(crate) spec: ReleaseSpec,
+    /// UID of the Release.
+    pub(crate) uid: String,
+    /// What it should say.
+    pub(crate) status: ReleaseStatus,
+    /// What was written last.
+    written: Option<ReleaseStatus>,
+    /// Digest of the set that it brings.
+    pub(crate) digest: String,
+    /// When it has failed if not everything is healthy; set when verification begins.
+    pub(crate) deadline: Option<Timestamp>,
+    /// For the stage histogram.
+    pub(crate) started: Instant,
+}
+
+/// What a new release is about.
+pub(crate) struct Subject<'a> {
+    pub(crate) revision: &'a Revision,
+    pub(crate) tree: &'a str,
+    pub(crate) trigger: Trigger,
+    pub(crate) detected: Timestamp,
+    pub(crate) digest: &'a str,
+}
+
+impl Open {
+    /// `master@1a2b3c4d`.
+    pub(crate) fn short_revision(&self) -> String {
+        record::short_revision(&self.spec.revision.reference, &self.spec.revision.commit)
+    }
+
+    /// Moves to a phase, with the line for people. Nothing is written yet.
+    pub(crate) fn turn(&mut self, phase: Phase, message: &str, now: Timestamp) {
+        let time = Some(now.to_string());
+        let times = &mut self.status.times;
+        match phase {
+            Phase::Planned | Phase::Waiting => times.planned.clone_from(&time),
+            Phase::Applying => times.approved.clone_from(&time),
+            Phase::Verifying => times.applied.clone_from(&time),
+            Phase::Succeeded => times.healthy.clone_from(&time),
+            Phase::Failed | Phase::RolledBack | Phase::Superseded | Phase::Denied => {}
+        }
+        if phase.is_final() {
+            times.finished = time;
+        }
+        self.status.phase = phase;
+        self.status.display = record::display(&self.spec.revision, &self.status.plan, &self.status.times, phase, message);
+    }
+
+    /// Replaces the results.
+    pub(crate) fn fail(&mut self, failed: Vec<Failure>, survivors: Vec<String>) {
+        self.status.results = record::results(failed, survivors);
+    }
+}
+
+/// Makes the Release in the cluster, numbered after the highest that exists.
+pub(crate) async fn open(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    subject: Subject<'_>,
+    plan: PlanSummary,
+) -> Result<Open, String> {
+    let existing = operator.list_releases(key).await?;
+    let recorded = app.status.as_ref().map_or(0, |s| s.last_sequence);
+    let highest = existing.iter().map(|r| r.spec.sequence).max().unwrap_or(0);
+    let spec = ReleaseSpec {
+        application: key.name.clone(),
+        application_uid: app.metadata.uid.clone().unwrap_or_default(),
+        sequence: highest.max(recorded) + 1,
+        revision: ReleaseRevision {
+            commit: subject.revision.commit.clone(),
+            tree: subject.tree.to_owned(),
+            reference: subject.revision.reference.clone(),
+            author: record::shorten(&author(subject.revision), 500),
+            committed_at: subject.revision.committed_at.to_string(),
+            subject: subject.revision.subject.clone(),
+        },
+        trigger: subject.trigger,
+    };
+    let name = record::release_name(&key.name, spec.sequence);
+    let created = operator.create_release(&to_object(key, &name, &spec)).await?;
+    let uid = created.metadata.uid.unwrap_or_default();
+    let times = Times {
+        committed: Some(subject.revision.committed_at.to_string()),
+        detected: Some(subject.detected.to_string()),
+        planned: Some(Timestamp::now().to_string()),
+        ..Times::default()
+    };
+    let status = ReleaseStatus { plan, times, results: Results::default(), ..ReleaseStatus::default() };
+    Ok(Open {
+        name,
+        spec,
+        uid,
+        status,
+        written: None,
+        digest: subject.digest.to_owned(),
+        deadline: None,
+        started: Instant::now(),
+    })
+}
+
+/// Picks up what an earlier process left unfinished: the newest Release, if it is about the same commit; the others
+/// are closed.
+pub(crate) async fn resume(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    commit: &str,
+    digest: &str,
+) -> Result<Option<Open>, String> {
+    let mut unfinished: Vec<Release> = operator.list_releases(key).await?;
+    unfinished.retain(|r| !r.status.as_ref().is_some_and(|s| s.phase.is_final()));
+    unfinished.sort_by_key(|r| r.spec.sequence);
+    let mut open: Vec<Open> = unfinished.into_iter().map(|r| reopened(r, digest)).collect();
+    let same = |o: &Open| o.spec.revision.commit == commit && Some(&o.spec.application_uid) == app.metadata.uid.as_ref();
+    let newest = if open.last().is_some_and(same) { open.pop() } else { None };
+    for mut old in open {
+        finish(operator, key, app, &mut old, Phase::Superseded, "left unfinished by an earlier process").await?;
+    }
+    Ok(newest)
+}
+
+fn reopened(release: Release, digest: &str) -> Open {
+    Open {
+        name: release.metadata.name.unwrap_or_default(),
+        spec: release.spec,
+        uid: release.metadata.uid.unwrap_or_default(),
+        written: release.status.clone(),
+        status: release.status.unwrap_or_default(),
+        digest: digest.to_owned(),
+        deadline: None,
+        started: Instant::now(),
+    }
+}
+
+fn to_object(key: &Key, name: &str, spec: &ReleaseSpec) -> Release {
+    let label = (names::LABEL_APPLICATION.to_owned(), label_value(&key.name));
+    Release {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some(key.namespace.clone()),
+            labels: Some([label].into()),
+            ..ObjectMeta::default()
+        },
+        spec: spec.clone(),
+        status: None,
+    }
+}
+
+/// A label's value has at most 63 characters; Applications' names may be longer.
+pub(crate) fn label_value(name: &str) -> String {
+    name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
+}
+
+/// Writes the status as it stands in memory.
+pub(crate) async fn write(operator: &Operator, key: &Key, open: &mut Open) -> Result<(), String> {
+    let release = Key::new(&key.namespace, &open.name);
+    let before = open.written.clone().unwrap_or_default();
+    operator.write_status(&operator.releases, &release, &open.uid, &before, &open.status).await?;
+    open.written = Some(open.status.clone());
+    Ok(())
+}
+
+/// Brings a release to its final phase and prunes the history.
+pub(crate) async fn finish(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    open: &mut Open,
+    phase: Phase,
+    message: &str,
+) -> Result<(), String> {
+    open.turn(phase, message, Timestamp::now());
+    write(operator, key, open).await?;
+    operator.metrics.released(phase.as_str());
+    if phase == Phase::Succeeded {
+        operator.metrics.stage("healthy", open.started.elapsed());
+    }
+    let warning = matches!(phase, Phase::Failed | Phase::Denied | Phase::RolledBack);
+    let note = format!("Release {} of {}: {message}", open.name, open.short_revision());
+    operator.event(crate::application::status::reference(key, app), warning, phase.as_str(), "Release", &note);
+    prune_history(operator, key, app, open).await
+}
+
+async fn prune_history(operator: &Operator, key: &Key, app: &Application, open: &Open) -> Result<(), String> {
+    let finished: Vec<Release> = operator
+        .list_releases(key)
+        .await?
+        .into_iter()
+        .filter(|r| r.status.as_ref().is_some_and(|s| s.phase.is_final()))
+        .collect();
+    let numbered = finished.iter().filter_map(|r| Some((r.spec.sequence, r.metadata.name.clone()?))).collect();
+    let status = app.status.as_ref();
+    let good = status.and_then(|s| s.last_good_release.as_deref()).unwrap_or_default();
+    let current = status.and_then(|s| s.current_release.as_deref()).unwrap_or_default();
+    let limit = usize::try_from(app.spec.history_limit).unwrap_or(20);
+    for name in record::beyond_history(numbered, limit, &[good, current, &open.name]) {
+        let uid = finished.iter().find(|r| r.metadata.name.as_ref() == Some(&name)).and_then(|r| r.metadata.uid.as_deref());
+        operator.delete_release(&key.namespace, &name, uid.unwrap_or_default()).await?;
+    }
+    Ok(())
+}
+
+/// `spec.health.timeout`.
+pub(crate) fn health_timeout(app: &Application) -> Duration {
+    duration::parse(&app.spec.health.timeout).unwrap_or(Duration::from_secs(300))
+}

@@ -1,0 +1,165 @@
+//! `tidegate run`: wiring and the life of the process.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use prometheus::Registry;
+use tidegate_cluster::lease::{Election, LeaseSettings};
+use tidegate_cluster::{Clients, KubeMetrics};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::{self, Endpoints};
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::settings::RunSettings;
+use crate::state::{Again, Operator};
+use crate::store::Key;
+use crate::{application, logging, source, wiring};
+
+/// Why the process ends with an error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A flag cannot be used.
+    #[error("{0}")]
+    Settings(String),
+    /// The process could not get what it needs.
+    #[error("{0}")]
+    Start(String),
+    /// A part that must run has ended.
+    #[error("{0}")]
+    Ended(String),
+    /// Standard output is closed.
+    #[error("cannot write: {0}")]
+    Output(String),
+}
+
+/// Time that open reconciles have after SIGTERM.
+const GRACE: Duration = Duration::from_secs(20);
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) fn run(settings: RunSettings) -> Result<(), Error> {
+    logging::start(settings.log_format, &settings.log).map_err(Error::Settings)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| Error::Start(format!("cannot start the runtime: {e}")))?;
+    runtime.block_on(operate(settings))
+}
+
+async fn operate(settings: RunSettings) -> Result<(), Error> {
+    let stop = stop_on_signal()?;
+    let registry = Registry::new();
+    let start = |e: prometheus::Error| Error::Start(e.to_string());
+    let metrics = Metrics::new(&registry).map_err(start)?;
+    let kube_metrics = KubeMetrics::register(&registry).map_err(start)?;
+    let ready = Arc::new(AtomicBool::new(false));
+    let endpoints = Endpoints { ready: ready.clone(), registry };
+    let http = tokio::spawn(http::serve(settings.http_addr, endpoints, stop.clone()));
+    let clients = Clients::connect(settings.kubeconfig.clone(), kube_metrics).await.map_err(|e| Error::Start(e.to_string()))?;
+    let identity = settings.identity.clone().unwrap_or_else(wiring::host_name);
+    let election = Election::new(clients.clone(), LeaseSettings::new(&settings.namespace, &identity));
+    let guard = election.guard();
+    let operator = wiring::assemble(settings, clients, guard, metrics, &stop).await.map_err(Error::Start)?;
+    let election_stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+    tasks.spawn(wiring::watch_own_kinds(operator.clone(), ready, stop.clone()));
+    tasks.spawn(wiring::follow_live_changes(operator.clone(), stop.clone()));
+    tasks.spawn(wiring::refresh_kinds(operator.clone(), stop.clone()));
+    for _ in 0..operator.settings.workers.max(1) {
+        tasks.spawn(work_on_applications(operator.clone(), stop.clone()));
+        tasks.spawn(work_on_repositories(operator.clone(), stop.clone()));
+    }
+    let election = tokio::spawn(election.run(election_stop.clone()));
+    tracing::info!(installation = operator.settings.installation, "tidegate runs");
+    let ended = tokio::select! {
+        () = stop.cancelled() => None,
+        served = http => Some(format!("the HTTP server ended: {served:?}; is {} in use?", operator.settings.http_addr)),
+        task = tasks.join_next() => Some(format!("a part of the operator ended: {task:?}")),
+    };
+    stop.cancel();
+    // Open reconciles end by themselves; the lease is given back after the last write.
+    let drained = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
+    if drained.is_err() {
+        tracing::warn!("reconciles were still open after {}s and are cut off; the next start continues them", GRACE.as_secs());
+        tasks.shutdown().await;
+    }
+    election_stop.cancel();
+    let _ = tokio::time::timeout(Duration::from_secs(5), election).await;
+    match ended {
+        Some(why) => Err(Error::Ended(why)),
+        None => Ok(()),
+    }
+}
+
+fn stop_on_signal() -> Result<CancellationToken, Error> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let listen = |kind| signal(kind).map_err(|e| Error::Start(format!("cannot listen for signals: {e}")));
+    let (mut term, mut int) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("asked to stop");
+        token.cancel();
+    });
+    Ok(stop)
+}
+
+async fn work_on_applications(operator: Arc<Operator>, stop: CancellationToken) {
+    let mut leader = operator.lease.leadership();
+    while let Some(key) = next(&operator.application_queue, &stop).await {
+        // A standby keeps its queue: everything in it is looked at when it takes over.
+        if !hold_until_leader(&mut leader, &stop).await {
+            return;
+        }
+        let work = AssertUnwindSafe(application::reconcile(&operator, &key)).catch_unwind().await;
+        settle(&operator, "Application", &operator.application_queue, &key, work.ok());
+    }
+}
+
+async fn work_on_repositories(operator: Arc<Operator>, stop: CancellationToken) {
+    while let Some(key) = next(&operator.repository_queue, &stop).await {
+        let work = AssertUnwindSafe(source::reconcile(&operator, &key)).catch_unwind().await;
+        settle(&operator, "GitRepository", &operator.repository_queue, &key, work.ok());
+    }
+}
+
+async fn next(queue: &Queue<Key>, stop: &CancellationToken) -> Option<Key> {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => None,
+        key = queue.next() => Some(key),
+    }
+}
+
+async fn hold_until_leader(leader: &mut tokio::sync::watch::Receiver<bool>, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => false,
+        held = leader.wait_for(|is| *is) => held.is_ok(),
+    }
+}
+
+/// A panic stays inside one object: it is counted, said, and tried again later.
+fn settle(operator: &Operator, kind: &'static str, queue: &Queue<Key>, key: &Key, again: Option<Again>) {
+    match again {
+        Some(again) => {
+            operator.metrics.reconciled(kind, "ok");
+            Operator::schedule(queue, key, again);
+        }
+        None => {
+            operator.metrics.reconciled(kind, "panic");
+            operator.reset(key);
+            tracing::error!(kind, object = %key, "a reconcile panicked; this object is tried again in a minute");
+            Operator::schedule(queue, key, Again::after(Duration::from_secs(60)));
+        }
+    }
+    queue.done(key);
+}

@@ -1,0 +1,50 @@
+//! Settings of `tidegate run`, from flags and environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Flags of `tidegate run`.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RunSettings {
+    /// Kubeconfig of the cluster; the pod's own account when absent and in a cluster.
+    #[arg(long, env = "KUBECONFIG")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Namespace of the operator: its Lease and its key are there.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "tidegate-system")]
+    pub(crate) namespace: String,
+    /// Name of this installation: the value of the label and the first part of the owner annotation on every object.
+    #[arg(long, default_value = "tidegate")]
+    pub(crate) installation: String,
+    /// Directory of the git mirrors; kept between starts it saves the first clone.
+    #[arg(long, default_value = "/var/cache/tidegate")]
+    pub(crate) cache_dir: PathBuf,
+    /// Address of /healthz, /readyz and /metrics.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    pub(crate) http_addr: SocketAddr,
+    /// Form of the log lines.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub(crate) log_format: LogFormat,
+    /// Log filter, for example `info` or `tidegate=debug`.
+    #[arg(long, env = "TIDEGATE_LOG", default_value = "info")]
+    pub(crate) log: String,
+    /// Name of this replica in the Lease; the host name when absent.
+    #[arg(long, env = "POD_NAME")]
+    pub(crate) identity: Option<String>,
+    /// Reconciles at the same time.
+    #[arg(long, default_value_t = 8)]
+    pub(crate) workers: usize,
+    /// Mutations in flight within one stage of one release.
+    #[arg(long, default_value_t = 16)]
+    pub(crate) apply_concurrency: usize,
+}
+
+/// Form of the log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}

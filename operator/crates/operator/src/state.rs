@@ -1,0 +1,196 @@
+//! Everything that the controllers share: stores, queues, what is known of sources, and who owns which live object.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use tidegate_api::application::ApplicationStatus;
+use tidegate_api::{Application, GitRepository, Inventory, Release};
+use tidegate_cluster::events::EventRecorder;
+use tidegate_cluster::own::Own;
+use tidegate_cluster::{Clients, Executor, LeaseGuard, LiveMap, SchemaCache};
+use tidegate_core::catalog::Catalog;
+use tidegate_core::digest::DigestKey;
+use tidegate_core::object::ObjectId;
+use tidegate_core::ownership::Owner;
+use tidegate_git::{GitPool, Remote, Revision};
+use tokio::time::Instant;
+
+use crate::application::AppState;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::settings::RunSettings;
+use crate::store::{Key, Store};
+
+/// A source that was fetched in this process: its mirror has the revision.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) remote: Remote,
+    pub(crate) revision: Revision,
+    /// When the revision was first seen.
+    pub(crate) detected: Timestamp,
+}
+
+/// When a reconcile wants to come again by itself. Changes wake it in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Only on a change.
+    Never,
+    /// After a time.
+    After(Duration),
+}
+
+impl Again {
+    pub(crate) fn after(wait: Duration) -> Self {
+        Self::After(wait)
+    }
+
+    /// At a wall-clock time; at once when it has passed.
+    pub(crate) fn at(time: Timestamp) -> Self {
+        Self::After(time.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO))
+    }
+
+    /// The earlier of two.
+    pub(crate) fn sooner(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Never, other) => other,
+            (this, Self::Never) => this,
+            (Self::After(a), Self::After(b)) => Self::After(a.min(b)),
+        }
+    }
+}
+
+/// See the module's header.
+pub(crate) struct Operator {
+    pub(crate) settings: RunSettings,
+    pub(crate) clients: Clients,
+    pub(crate) own_applications: Own<Application>,
+    pub(crate) own_repositories: Own<GitRepository>,
+    pub(crate) releases: Own<Release>,
+    pub(crate) inventories: Own<Inventory>,
+    pub(crate) secrets: Own<Secret>,
+    pub(crate) executor: Executor,
+    pub(crate) lease: LeaseGuard,
+    pub(crate) live: LiveMap,
+    pub(crate) schema_cache: SchemaCache,
+    pub(crate) recorder: EventRecorder,
+    pub(crate) git: GitPool,
+    pub(crate) metrics: Metrics,
+    pub(crate) key: DigestKey,
+    pub(crate) applications: Store<Application>,
+    pub(crate) repositories: Store<GitRepository>,
+    pub(crate) sources: Store<Source>,
+    pub(crate) application_queue: Queue<Key>,
+    pub(crate) repository_queue: Queue<Key>,
+    pub(crate) catalog: RwLock<Arc<Catalog>>,
+    pub(crate) kinds: AtomicU64,
+    pub(crate) states: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<AppState>>>>,
+    pub(crate) owners: RwLock<HashMap<ObjectId, Key>>,
+}
+
+impl Operator {
+    /// Memory of one Application between its reconciles.
+    pub(crate) fn app_state(&self, key: &Key) -> Arc<tokio::sync::Mutex<AppState>> {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.entry(key.clone()).or_default().clone()
+    }
+
+    /// Drops what is kept of an Application that is gone.
+    pub(crate) fn forget(&self, key: &Key) {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.owners.write().unwrap_or_else(PoisonError::into_inner).retain(|_, owner| owner != key);
+    }
+
+    /// Drops the memory of one Application after a panic: everything is read anew.
+    pub(crate) fn reset(&self, key: &Key) {
+        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+
+    /// Owner annotation of an Application's objects.
+    pub(crate) fn owner(&self, key: &Key) -> Owner {
+        Owner {
+            installation: self.settings.installation.clone(),
+            namespace: key.namespace.clone(),
+            application: key.name.clone(),
+        }
+    }
+
+    /// A number that differs between Applications, so that they do not retry in step.
+    pub(crate) fn seed(&self, key: &Key) -> u64 {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    /// Notes which Application is woken by changes of these objects. Comes from the inventory, never from metadata.
+    pub(crate) fn own_objects<'a>(&self, key: &Key, ids: impl Iterator<Item = &'a ObjectId>) {
+        let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|_, owner| owner != key);
+        owners.extend(ids.map(|id| (id.clone(), key.clone())));
+    }
+
+    /// The Application that is woken by changes of an object.
+    pub(crate) fn application_of(&self, id: &ObjectId) -> Option<Key> {
+        self.owners.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// Wakes the Applications that read a source.
+    pub(crate) fn wake_applications_of(&self, source: &Key) {
+        let reads = |key: &Key, app: &Application| key.namespace == source.namespace && app.spec.source.name == source.name;
+        for key in self.applications.keys(reads) {
+            self.application_queue.add(key);
+        }
+    }
+
+    /// Asks for a poll of the Application's source: its mirror lacks what is needed.
+    pub(crate) fn poll_again(&self, app: &Application, error: &tidegate_git::Error) {
+        if !matches!(error, tidegate_git::Error::MirrorLost { .. } | tidegate_git::Error::Corrupt { .. }) {
+            return;
+        }
+        let namespace = app.metadata.namespace.clone().unwrap_or_default();
+        let source = Key { namespace, name: app.spec.source.name.clone() };
+        self.sources.remove(&source);
+        self.repository_queue.add(source);
+    }
+
+    /// Puts a status that was just written into the store, so that the next reconcile does not act on an older one.
+    pub(crate) fn remember_status(&self, key: &Key, status: ApplicationStatus) {
+        let Some(app) = self.applications.get(key) else { return };
+        let mut app = Application::clone(&app);
+        app.status = Some(status);
+        self.applications.put(key.clone(), app);
+    }
+
+    /// The kinds that the API server serves.
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Counts changes of the served kinds.
+    pub(crate) fn kinds_version(&self) -> u64 {
+        self.kinds.load(Ordering::Acquire)
+    }
+
+    /// Reads the served kinds anew. When they changed, refused Applications are looked at again.
+    pub(crate) async fn refresh_catalog(&self) -> Result<Arc<Catalog>, String> {
+        let fresh = tidegate_cluster::discovery::catalog(&self.clients).await.map_err(|e| e.to_string())?;
+        let fresh = Arc::new(fresh);
+        let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        if **current != *fresh {
+            self.kinds.fetch_add(1, Ordering::AcqRel);
+            *current = fresh.clone();
+        }
+        Ok(fresh)
+    }
+
+    /// Comes back to a key when the reconcile asked for it.
+    pub(crate) fn schedule(queue: &Queue<Key>, key: &Key, again: Again) {
+        if let Again::After(wait) = again {
+            queue.add_at(key.clone(), Instant::now() + wait);
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! Puts the parts together, and carries news from the watches to the queues.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::Resource;
+use kube::api::ObjectMeta;
+use serde_json::json;
+use tidegate_api::condition::{READY, STALLED, condition};
+use tidegate_api::{Application, GitRepository};
+use tidegate_cluster::events::EventRecorder;
+use tidegate_cluster::own::{Own, OwnEvent, OwnKind};
+use tidegate_cluster::{Clients, Executor, LeaseGuard, LiveMap, SchemaCache};
+use tidegate_git::GitPool;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::key;
+use crate::metrics::Metrics;
+use crate::queue::Queue;
+use crate::settings::RunSettings;
+use crate::source::requested_at;
+use crate::state::Operator;
+use crate::store::{Key, Store};
+
+/// Threads for git: each holds one fetch or one read of a mirror.
+const GIT_THREADS: usize = 4;
+/// How often the served kinds are read anew, beside the reads that an unknown kind causes.
+const KINDS_REFRESH: Duration = Duration::from_secs(60);
+/// Changes of live objects that come within this time wake an Application once.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// Name of this host, for the Lease.
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "tidegate".to_owned(), |n| n.trim().to_owned())
+}
+
+/// Builds everything that the controllers share.
+pub(crate) async fn assemble(
+    settings: RunSettings,
+    clients: Clients,
+    lease: LeaseGuard,
+    metrics: Metrics,
+    stop: &CancellationToken,
+) -> Result<Arc<Operator>, String> {
+    let key = key::load(clients.request.clone(), &settings.namespace).await?;
+    let catalog = tidegate_cluster::discovery::catalog(&clients).await.map_err(|e| e.to_string())?;
+    let git = GitPool::new(settings.cache_dir.join("mirrors"), GIT_THREADS)
+        .map_err(|e| format!("--cache-dir {}: {e}", settings.cache_dir.display()))?;
+    let identity = settings.identity.clone().unwrap_or_else(host_name);
+    Ok(Arc::new(Operator {
+        own_applications: Own::new(clients.clone(), lease.clone()),
+        own_repositories: Own::new(clients.clone(), lease.clone()),
+        releases: Own::new(clients.clone(), lease.clone()),
+        inventories: Own::new(clients.clone(), lease.clone()),
+        secrets: Own::new(clients.clone(), lease.clone()),
+        executor: Executor::new(clients.clone(), lease.clone()),
+        recorder: EventRecorder::start(clients.clone(), lease.clone(), &identity, stop.clone()),
+        live: LiveMap::new(clients.clone(), &settings.installation, key.clone()),
+        schema_cache: SchemaCache::new(),
+        applications: Store::new(),
+        repositories: Store::new(),
+        sources: Store::new(),
+        application_queue: Queue::new(),
+        repository_queue: Queue::new(),
+        catalog: RwLock::new(Arc::new(catalog)),
+        kinds: AtomicU64::new(0),
+        states: Mutex::new(HashMap::new()),
+        owners: RwLock::new(HashMap::new()),
+        settings,
+        clients,
+        lease,
+        git,
+        metrics,
+        key,
+    }))
+}
+
+/// Fills stores and queues from the watches of our own kinds, until `stop`.
+pub(crate) async fn watch_own_kinds(operator: Arc<Operator>, ready: Arc<AtomicBool>, stop: CancellationToken) {
+    let mut applications = operator.own_applications.watch(None, None, stop.clone());
+    let mut repositories = operator.own_repositories.watch(None, None, stop.clone());
+    let (mut first_applications, mut first_repositories) = (false, false);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            event = applications.recv() => match event {
+                Some(event) => first_applications |= on_application(&operator, event).await,
+                None => return,
+            },
+            event = repositories.recv() => match event {
+                Some(event) => first_repositories |= on_repository(&operator, event).await,
+                None => return,
+            },
+        }
+        if first_applications && first_repositories {
+            ready.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Returns true when the list is complete.
+async fn on_application(operator: &Operator, event: OwnEvent<Application>) -> bool {
+    match event {
+        OwnEvent::Upsert(app) => {
+            let key = key_of(&app.metadata);
+            let before = operator.applications.get(&key);
+            let relevant = before.as_ref().is_none_or(|old| matters(&old.metadata, &app.metadata));
+            let asked = |a: &Application| requested_at(a.metadata.annotations.as_ref());
+            if before.is_some_and(|old| asked(&old) != asked(&app)) {
+                // Whoever asks for a reconcile means the newest commit.
+                operator.repository_queue.add(Key::new(&key.namespace, &app.spec.source.name));
+            }
+            operator.applications.put(key.clone(), *app);
+            if relevant {
+                operator.application_queue.add(key);
+            }
+            false
+        }
+        OwnEvent::Undecodable { namespace, name, generation, message } => {
+            stall(operator, &operator.own_applications, &Key::new(&namespace, &name), generation, &message).await;
+            false
+        }
+        OwnEvent::Deleted { namespace, name } => {
+            let key = Key::new(&namespace, &name);
+            operator.applications.remove(&key);
+            operator.application_queue.add(key);
+            false
+        }
+        OwnEvent::Synced => true,
+    }
+}
+
+async fn on_repository(operator: &Operator, event: OwnEvent<GitRepository>) -> bool {
+    match event {
+        OwnEvent::Upsert(repository) => {
+            let key = key_of(&repository.metadata);
+            let before = operator.repositories.get(&key);
+            let relevant = before.as_ref().is_none_or(|old| matters(&old.metadata, &repository.metadata));
+            // What the repository says of itself is shown by Applications that wait for it.
+            let said = |r: &GitRepository| r.status.as_ref().map(|s| s.display.message.clone());
+            let news = before.is_some_and(|old| said(&old) != said(&repository));
+            operator.repositories.put(key.clone(), *repository);
+            if news && operator.sources.get(&key).is_none() {
+                operator.wake_applications_of(&key);
+            }
+            if relevant {
+                operator.repository_queue.add(key);
+            }
+            false
+        }
+        OwnEvent::Undecodable { namespace, name, generation, message } => {
+            stall(operator, &operator.own_repositories, &Key::new(&namespace, &name), generation, &message).await;
+            false
+        }
+        OwnEvent::Deleted { namespace, name } => {
+            let key = Key::new(&namespace, &name);
+            operator.repositories.remove(&key);
+            operator.sources.remove(&key);
+            operator.wake_applications_of(&key);
+            operator.repository_queue.add(key);
+            false
+        }
+        OwnEvent::Synced => true,
+    }
+}
+
+/// Our own status writes wake nobody; spec, finalizers, deletion and requests do.
+fn matters(old: &ObjectMeta, new: &ObjectMeta) -> bool {
+    old.uid != new.uid
+        || old.generation != new.generation
+        || old.deletion_timestamp != new.deletion_timestamp
+        || old.finalizers != new.finalizers
+        || requested_at(old.annotations.as_ref()) != requested_at(new.annotations.as_ref())
+}
+
+fn key_of(metadata: &ObjectMeta) -> Key {
+    Key::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+}
+
+/// An object of ours that cannot be read stalls alone: the conditions say what is wrong with it.
+async fn stall<K: OwnKind + Resource>(operator: &Operator, own: &Own<K>, key: &Key, generation: i64, message: &str) {
+    tracing::warn!(object = %key, message, "an object of ours cannot be read");
+    if !operator.lease.may_write() {
+        return;
+    }
+    let now = Time(Timestamp::now());
+    let line = format!("cannot be read: {message}; correct it with kubectl edit");
+    let conditions: Vec<Condition> = [(READY, false), (STALLED, true)]
+        .map(|(type_, on)| condition(type_, on, "Undecodable", line.clone(), Some(generation), now.clone()))
+        .into();
+    let status = json!({ "conditions": conditions, "observedGeneration": generation });
+    if let Err(error) = own.patch_status(&key.namespace, &key.name, "", &json!({}), &status).await {
+        tracing::warn!(object = %key, %error, "its status could not be written");
+    }
+}
+
+/// Wakes the Applications whose live objects changed, until `stop`.
+pub(crate) async fn follow_live_changes(operator: Arc<Operator>, stop: CancellationToken) {
+    loop {
+        let changed = tokio::select! {
+            () = stop.cancelled() => return,
+            changed = operator.live.changes() => changed,
+        };
+        let at = Instant::now() + SETTLE;
+        for id in changed {
+            if let Some(key) = operator.application_of(&id) {
+                operator.application_queue.add_at(key, at);
+            }
+        }
+    }
+}
+
+/// Reads the served kinds anew from time to time: a CRD that appears makes refused Applications admissible.
+pub(crate) async fn refresh_kinds(operator: Arc<Operator>, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(KINDS_REFRESH) => {}
+        }
+        let before = operator.kinds_version();
+        match operator.refresh_catalog().await {
+            Ok(_) if operator.kinds_version() != before => {
+                for key in operator.applications.keys(|_, _| true) {
+                    operator.application_queue.add(key);
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the served kinds could not be read"),
+        }
+    }
+}
