@@ -4,6 +4,8 @@
 //! come from the `api` room. Touches files below the workspace root only, and starts nothing but `helm template`.
 
 mod crd_files;
+#[cfg(test)]
+mod documents_tests;
 mod error;
 mod generated;
 mod install;

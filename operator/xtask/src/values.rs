@@ -38,6 +38,12 @@ struct Values {
     /// Replaces the whole prefix of object names.
     #[schemars(length(max = 40))]
     fullname_override: Option<String>,
+    /// First part of the owner annotation on every released object; two installations in one cluster need two names.
+    #[schemars(
+        length(min = 1, max = 40),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
+    )]
+    installation: String,
     /// Operator pods. One writes, the others wait for its lease. 0 installs everything but running pods.
     #[schemars(range(min = 0, max = 10))]
     replica_count: i32,

@@ -1,0 +1,116 @@
+//! Hand-written documents stay true: every reason is explained, every dependency justified, every named test exists.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    crate::workspace_root()
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|cause| panic!("{path}: {cause}"))
+}
+
+/// Every Rust file of the rooms.
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    walk(&root().join("operator/crates"), &mut found);
+    walk(&root().join("e2e/tests"), &mut found);
+    found
+}
+
+fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            walk(&path, found);
+        } else if path.extension().is_some_and(|end| end == "rs") {
+            found.push((path.clone(), fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+/// Words in backticks.
+fn quoted(text: &str) -> BTreeSet<&str> {
+    text.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+#[test]
+fn every_reason_of_an_error_type_is_in_the_list_of_conditions() {
+    let page = read("docs/conditions.md");
+    let explained = quoted(&page);
+    let mut missing = Vec::new();
+    for room in ["git", "yaml", "cluster"] {
+        let text = read(&format!("operator/crates/{room}/src/error.rs"));
+        for line in text.lines().filter(|line| {
+            line.contains("Self::") || line.contains("ErrorKind::") || line.contains("(Class::")
+        }) {
+            let Some(reason) = line.trim_end_matches(['"', ',', ')']).rsplit('"').next() else {
+                continue;
+            };
+            let is_reason = line.contains("=>")
+                && reason.starts_with(|c: char| c.is_ascii_uppercase())
+                && reason.chars().all(|c| c.is_ascii_alphanumeric());
+            if is_reason && !explained.contains(reason) {
+                missing.push(format!("{room}: {reason}"));
+            }
+        }
+    }
+    assert!(
+        missing.is_empty(),
+        "explain these in docs/conditions.md: {missing:#?}"
+    );
+}
+
+#[test]
+fn every_dependency_has_its_reason() {
+    let page = read("docs/dependencies.md");
+    let manifest = read("Cargo.toml");
+    let section = manifest.split("[workspace.dependencies]").nth(1).unwrap();
+    let section = section.split("\n[").next().unwrap();
+    for line in section.lines() {
+        let Some((name, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        if name.starts_with("tidegate-") || name.starts_with('#') {
+            continue;
+        }
+        let named = page
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+            .any(|word| word == name);
+        assert!(named, "say in docs/dependencies.md why {name} is in");
+    }
+}
+
+#[test]
+fn every_test_that_the_security_page_names_exists() {
+    let page = read("docs/security.md");
+    let sources = sources();
+    let table = page.split("| where | input | tests |").nth(1).unwrap();
+    for name in quoted(table) {
+        let is_test = name.contains('_')
+            && name
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        if !is_test {
+            continue;
+        }
+        let function = format!("fn {name}(");
+        assert!(
+            sources.iter().any(|(_, text)| text.contains(&function)),
+            "docs/security.md names {name}, which is not there"
+        );
+    }
+}
+
+/// The bound of design/architecture.md: past 600 lines a file is split.
+#[test]
+fn no_file_is_over_600_lines() {
+    for (path, text) in sources() {
+        let lines = text.lines().count();
+        assert!(lines <= 600, "{}: {lines} lines", path.display());
+    }
+}
