@@ -70,6 +70,10 @@ pub struct Outcome {
 }
 
 /// A success.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one for each object in flight, and nearly always the large one"
+)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Done {
     /// Applied; to be sealed in the inventory.
@@ -159,14 +163,10 @@ impl Executor {
 impl Run<'_> {
     async fn batch(&self, batch: &[Step], outcomes: &mpsc::Sender<Outcome>, execution: &mut Execution) {
         let width = self.ctx.concurrency.clamp(1, MAX_IN_FLIGHT);
-        let mut results = futures::stream::iter(batch)
-            .map(|step| async move {
-                // Asked when its turn comes, not when the batch starts.
-                let stop = self.ctx.cancel.is_cancelled() || !self.lease.may_write();
-                let result = if stop { None } else { Some(self.step(step).await) };
-                (step, result)
-            })
-            .buffer_unordered(width);
+        // Futures do nothing until their turn comes. A list of them, not a closure over the stream: the compiler cannot
+        // show the latter to be `Send` for every lifetime.
+        let turns: Vec<_> = batch.iter().map(|step| self.turn(step)).collect();
+        let mut results = futures::stream::iter(turns).buffer_unordered(width);
         let mut crds = Vec::new();
         while let Some((step, result)) = results.next().await {
             let Some(result) = result else {
@@ -187,6 +187,12 @@ impl Run<'_> {
             execution.failed += 1;
             tell(outcomes, &id, Err(failure)).await;
         }
+    }
+
+    /// One step; `None` when it was not tried any more. Asked when its turn comes, not when the batch starts.
+    async fn turn<'s>(&self, step: &'s Step) -> (&'s Step, Option<Result<Done, Failure>>) {
+        let stop = self.ctx.cancel.is_cancelled() || !self.lease.may_write();
+        (step, if stop { None } else { Some(self.step(step).await) })
     }
 
     async fn step(&self, step: &Step) -> Result<Done, Failure> {

@@ -17,15 +17,17 @@ impl Run<'_> {
     /// Waits until each CRD is Established. Returns those that are not in time, or never will be.
     pub(super) async fn wait_established(&self, crds: &[&ObjectId]) -> Vec<(ObjectId, Failure)> {
         let deadline = Instant::now() + self.ctx.established_timeout;
-        let waits = crds.iter().map(|id| async move {
-            let failure = self.wait_for_one(id, deadline).await.err()?;
-            Some(((*id).clone(), failure))
-        });
+        let waits: Vec<_> = crds.iter().map(|id| self.late(id, deadline)).collect();
         futures::future::join_all(waits)
             .await
             .into_iter()
             .flatten()
             .collect()
+    }
+
+    async fn late(&self, id: &ObjectId, deadline: Instant) -> Option<(ObjectId, Failure)> {
+        let failure = self.wait_for_one(id, deadline).await.err()?;
+        Some((id.clone(), failure))
     }
 
     async fn wait_for_one(&self, id: &ObjectId, deadline: Instant) -> Result<(), Failure> {

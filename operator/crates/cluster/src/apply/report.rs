@@ -10,7 +10,7 @@ use crate::error::{Class, Error, Refusal};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
     /// The first thing wrong.
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     /// What else the server named about the same object.
     pub more: Vec<Problem>,
     /// What to do about it.
@@ -20,7 +20,7 @@ pub struct Failure {
 impl Failure {
     /// All that is wrong with the object.
     pub fn problems(&self) -> impl Iterator<Item = &Problem> {
-        std::iter::once(&self.problem).chain(&self.more)
+        std::iter::once(&*self.problem).chain(&self.more)
     }
 
     pub(super) fn one(
@@ -31,7 +31,7 @@ impl Failure {
         message: String,
     ) -> Self {
         Self {
-            problem: problem(id, object, reason, None, message),
+            problem: Box::new(problem(id, object, reason, None, message)),
             more: Vec::new(),
             class,
         }
@@ -54,7 +54,7 @@ impl Failure {
         });
         let first = problems.next();
         Self {
-            problem: first.unwrap_or_else(|| problem(id, object, reason, None, error.to_string())),
+            problem: Box::new(first.unwrap_or_else(|| problem(id, object, reason, None, error.to_string()))),
             more: problems.collect(),
             class,
         }
