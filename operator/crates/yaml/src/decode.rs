@@ -119,11 +119,13 @@ impl<'t> Decoder<'t> {
             let path = path.key(&key);
             self.note(path, key_id);
             let value = self.value(value_id, path, depth + 1)?;
-            if let Some(first) = seen.get(&key) {
+            // Go's map holds -0.0 and 0.0 as one key.
+            let identity = if key == "-0" { "0" } else { &key };
+            if let Some(first) = seen.get(identity) {
                 self.duplicate(&key, *first, mark)?;
                 continue;
             }
-            seen.insert(key.clone(), mark);
+            seen.insert(identity.to_owned(), mark);
             map.insert(key, value);
         }
         Ok(())

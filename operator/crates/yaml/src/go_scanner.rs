@@ -10,14 +10,16 @@ use crate::json::is_json;
 #[derive(Debug)]
 pub(crate) struct GoScanner<'a> {
     text: &'a [u8],
+    may_be_json: bool,
     /// For each open collection, whether it is in flow style.
     open: Vec<bool>,
 }
 
 impl<'a> GoScanner<'a> {
-    pub(crate) fn new(text: &'a [u8]) -> Self {
+    pub(crate) fn new(text: &'a [u8], may_be_json: bool) -> Self {
         Self {
             text,
+            may_be_json,
             open: Vec::new(),
         }
     }
@@ -54,7 +56,7 @@ impl<'a> GoScanner<'a> {
             "a tag must end in a blank"
         } else if escapes
             && escapes_a_slash(self.text.get(event.span.clone()).unwrap_or_default())
-            && !is_json(self.text)
+            && !(self.may_be_json && is_json(self.text))
         {
             // JSON has this escape, and kubectl reads JSON as JSON.
             "`\\/` is no escape in YAML; write `/`"

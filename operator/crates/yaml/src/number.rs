@@ -86,16 +86,26 @@ pub(crate) fn float_key(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { ".inf" } else { "-.inf" }.to_owned();
     }
-    let scientific = format!("{value:e}");
+    let mut scientific = format!("{value:e}");
+    // Where two shortest forms are as near, Go takes the even digit; Rust does so only for a given precision.
+    let digits = scientific
+        .bytes()
+        .take_while(|byte| *byte != b'e')
+        .filter(u8::is_ascii_digit)
+        .count();
+    let even = format!("{value:.*e}", digits.saturating_sub(1));
+    if even.parse() == Ok(value) {
+        scientific = even;
+    }
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    // Go's shortest %g counts as six digits, or as many as an integer has, when it chooses the form.
-    let limit = 6;
-    if exponent < -4 || exponent >= limit {
+    // Go's shortest %g counts as six digits when it chooses the form.
+    if !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
-    format!("{value}")
+    let fraction = i64::try_from(digits).unwrap_or(i64::MAX) - 1 - i64::from(exponent);
+    format!("{value:.*}", usize::try_from(fraction).unwrap_or(0))
 }
 
 /// The number `encoding/json` writes for a float, as `serde_json` reads it: whole numbers become integers where they
@@ -162,6 +172,9 @@ mod tests {
             (1e300, ".inf"),
             (123456.5, "123456.5"),
             (1234567.0, "1.234567e+06"),
+            (1274099.3, "1.2740992e+06"),
+            (0.25, "0.25"),
+            (100.0, "100"),
         ] {
             assert_eq!(float_key(value), want);
         }

@@ -52,12 +52,14 @@ pub(crate) fn read(text: &[u8], budget: &mut Budget) -> Result<Option<Tree>, Fau
         let message = format!("more than {MAX_DIRECTIVES} directives (% lines); remove them");
         return Err(Fault::new(ErrorKind::Syntax, line, 0, message));
     }
+    // kubectl does not take what starts with a byte order mark for JSON.
+    let may_be_json = !text.starts_with(b"\xef\xbb\xbf");
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if let Some(fault) = stray_mark(text) {
         return Err(fault);
     }
     let mut events = Events::new(text);
-    let mut strict = GoScanner::new(text);
+    let mut strict = GoScanner::new(text, may_be_json);
     let mut builder = Builder {
         nodes: Vec::new(),
         open: Vec::new(),

@@ -99,6 +99,16 @@ func inherit(item json.RawMessage, kind string, apiVersion json.RawMessage) json
 	return out
 }
 
+// toJSON is sigs.k8s.io/yaml, and JSON where kubectl reads JSON: JSON has escapes that YAML has not.
+func toJSON(piece []byte) ([]byte, error) {
+	doc, err := yaml.YAMLToJSON(piece)
+	var value any
+	if err != nil && utilyaml.IsJSONBuffer(piece) && json.Unmarshal(piece, &value) == nil {
+		return json.Marshal(value)
+	}
+	return doc, err
+}
+
 // stream reads several JSON values one behind the other, as kubectl does before it tries YAML.
 func stream(piece []byte) (values []json.RawMessage) {
 	if !utilyaml.IsJSONBuffer(piece) {
@@ -106,7 +116,7 @@ func stream(piece []byte) (values []json.RawMessage) {
 	}
 	decoder := json.NewDecoder(bytes.NewReader(piece))
 	for {
-		var value any
+		var value json.RawMessage
 		err := decoder.Decode(&value)
 		if errors.Is(err, io.EOF) {
 			return values
@@ -114,7 +124,11 @@ func stream(piece []byte) (values []json.RawMessage) {
 		if err != nil {
 			return nil
 		}
-		if doc, err := json.Marshal(value); err == nil && value != nil {
+		doc, err := toJSON(value)
+		if err != nil {
+			return nil
+		}
+		if !bytes.Equal(doc, []byte("null")) {
 			values = append(values, doc)
 		}
 	}
@@ -142,12 +156,7 @@ func read(c testCase) (result outcome) {
 			}
 			continue
 		}
-		doc, err := yaml.YAMLToJSON(piece)
-		// kubectl reads what starts with a brace as JSON first, and JSON has escapes that YAML has not.
-		var value any
-		if err != nil && utilyaml.IsJSONBuffer(piece) && json.Unmarshal(piece, &value) == nil {
-			doc, err = json.Marshal(value)
-		}
+		doc, err := toJSON(piece)
 		if err != nil {
 			return outcome{Name: c.Name, Error: err.Error()}
 		}
