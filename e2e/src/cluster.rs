@@ -120,7 +120,7 @@ impl Cluster {
 
     fn existing(dir: PathBuf, kubeconfig: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(kubeconfig).map_err(Error::file(kubeconfig))?;
-        let cluster =
+        let mut cluster =
             Self { dir, server: String::new(), ca: String::new(), local: None, parts: Mutex::default() };
         kubeconfig::write_private(&cluster.admin_kubeconfig(), &text)?;
         let view = |path: &str| {
@@ -133,7 +133,9 @@ impl Cluster {
         let (server, ca) = (view("server")?, view("certificate-authority-data")?);
         let ca = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, ca.trim())
             .map_err(|e| Error::Setup(format!("{}: certificate-authority-data: {e}", kubeconfig.display())))?;
-        Ok(Self { server, ca: String::from_utf8_lossy(&ca).into_owned(), ..cluster })
+        cluster.server = server;
+        cluster.ca = String::from_utf8_lossy(&ca).into_owned();
+        Ok(cluster)
     }
 
     fn parts(&self) -> MutexGuard<'_, BTreeMap<&'static str, Process>> {
