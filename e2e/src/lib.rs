@@ -6,6 +6,7 @@ mod control_plane;
 pub mod error;
 pub mod git_server;
 pub mod kubeconfig;
+pub mod local;
 pub mod metrics;
 pub mod operator;
 pub mod paths;
