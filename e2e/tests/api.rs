@@ -1,6 +1,6 @@
 //! The custom resources and the chart on a real API server: accepted, explained, enforced, installable.
 
-use tidegate_e2e::Cluster;
+use tidegate_e2e::{Cluster, Options};
 
 const CRDS: [&str; 4] = [
     "applications.tidegate.io",
@@ -9,23 +9,28 @@ const CRDS: [&str; 4] = [
     "releases.tidegate.io",
 ];
 
-/// The chart brings the CRDs; every test of this file needs them.
+/// A cluster without nodes: nothing here runs a pod. The chart brings the CRDs.
 async fn cluster() -> &'static Cluster {
-    static CHART: tokio::sync::OnceCell<()> = tokio::sync::OnceCell::const_new();
-    let cluster = Cluster::shared().await.unwrap();
-    CHART
-        .get_or_init(|| async {
-            cluster.helm_install_chart(&["replicaCount=0"]).await.unwrap();
-            for crd in CRDS {
-                let crd = format!("crd/{crd}");
-                cluster
-                    .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &crd])
-                    .await
-                    .unwrap();
-            }
-        })
-        .await;
-    cluster
+    static SHARED: tokio::sync::OnceCell<Cluster> = tokio::sync::OnceCell::const_new();
+    let start = || async {
+        let options = Options {
+            name: "api".to_owned(),
+            scheduler: false,
+            nodes: 0,
+            ..Options::default()
+        };
+        let cluster = Cluster::start(options).await.unwrap();
+        cluster.helm_install_chart(&["replicaCount=0"]).await.unwrap();
+        for crd in CRDS {
+            let crd = format!("crd/{crd}");
+            cluster
+                .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &crd])
+                .await
+                .unwrap();
+        }
+        cluster
+    };
+    SHARED.get_or_init(start).await
 }
 
 fn application(spec: &str) -> String {
