@@ -68,4 +68,4 @@ test:
 	@$(STEP) "make test" $(MAKE) --no-print-directory -j1 setup fmt-check tools generated clippy deny unit e2e
 
 fuzz: setup
-	@$(STEP) "fuzz yaml" bash -c '$(CARGO) run --locked --release -p tidegate-yaml --example fuzz_stream -- $(FUZZ_SECONDS)'
+	@$(STEP) "fuzz yaml" bash -c 'TIDEGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) run --locked -p tidegate-yaml --example fuzz_stream'

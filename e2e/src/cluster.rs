@@ -78,6 +78,16 @@ impl Cluster {
         let server = layout.server();
         let mut cluster =
             Self { dir, server, ca: String::new(), local: Some(layout.clone()), parts: Mutex::default() };
+        if let Err(error) = cluster.start_parts(&layout, options).await {
+            // Detached parts do not end by being dropped, and half a cluster serves nobody.
+            cluster.parts().values_mut().for_each(Process::kill);
+            return Err(error);
+        }
+        Ok(cluster)
+    }
+
+    async fn start_parts(&mut self, layout: &Layout, options: &Options) -> Result<()> {
+        let cluster = self;
         cluster.hold("etcd", layout.etcd()?);
         cluster.hold("kube-apiserver", layout.api_server()?);
         let ca = layout.ca();
@@ -102,7 +112,7 @@ impl Cluster {
         if options.controllers {
             cluster.wait_service_account("default", "default").await?;
         }
-        Ok(cluster)
+        Ok(())
     }
 
     /// One cluster for a whole test binary: started by the first caller, ended with the process. Tests keep apart by
