@@ -49,16 +49,25 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Joins problems into one line for a condition: the first `limit`, then how many more.
+/// Joins problems into one line for a condition: first one for each object, then more of them, then how many more.
 pub fn summarize(problems: &[Problem], limit: usize) -> String {
-    let shown: Vec<String> = problems.iter().take(limit).map(ToString::to_string).collect();
-    let more = problems.len().saturating_sub(limit);
+    let first_of_its_object = |index: &usize| {
+        let same =
+            |p: &Problem| p.object == problems[*index].object && p.location == problems[*index].location;
+        problems.iter().position(same) == Some(*index)
+    };
+    let (firsts, others): (Vec<usize>, Vec<usize>) =
+        (0..problems.len()).partition(|index| first_of_its_object(index));
+    let mut shown: Vec<usize> = firsts.into_iter().chain(others).take(limit).collect();
+    shown.sort_unstable();
+    let lines: Vec<String> = shown.iter().map(|index| problems[*index].to_string()).collect();
+    let more = problems.len() - lines.len();
     let tail = if more > 0 {
         format!("; and {more} more")
     } else {
         String::new()
     };
-    format!("{}{tail}", shown.join("; "))
+    format!("{}{tail}", lines.join("; "))
 }
 
 /// Turns a JSON pointer (`/spec/containers/0/image`) into the path people write (`spec.containers[0].image`).

@@ -14,6 +14,8 @@ use crate::plan::{Action, Plan};
 pub const MAX_LISTED: usize = 20;
 /// Most fields of one change.
 pub const MAX_FIELDS: usize = 5;
+/// Longest message in a column of `kubectl get`, bytes; conditions and results have it whole.
+pub const MAX_COLUMN: usize = 300;
 /// Longest message of one failure, bytes.
 const MAX_MESSAGE: usize = 400;
 
@@ -142,7 +144,7 @@ pub fn display(
         } else {
             String::new()
         },
-        message: shorten(message, 600),
+        message: shorten(message, MAX_COLUMN),
     }
 }
 

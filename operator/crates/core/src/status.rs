@@ -185,7 +185,7 @@ pub fn write(status: &mut ApplicationStatus, facts: &Facts<'_>) {
         objects: format!("{}/{}", observed.counts.healthy, observed.counts.total),
         drift: observed.counts.drifted.to_string(),
         source: facts.source.to_owned(),
-        message: crate::record::shorten(&ready_message, 600),
+        message: crate::record::shorten(&ready_message, crate::record::MAX_COLUMN),
     };
 }
 

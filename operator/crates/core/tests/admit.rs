@@ -17,9 +17,20 @@ fn catalog() -> Catalog {
         ("", "Secret", "secrets", true),
         ("", "Namespace", "namespaces", false),
         ("apps", "Deployment", "deployments", true),
-        ("apiextensions.k8s.io", "CustomResourceDefinition", "customresourcedefinitions", false),
+        (
+            "apiextensions.k8s.io",
+            "CustomResourceDefinition",
+            "customresourcedefinitions",
+            false,
+        ),
     ] {
-        catalog.insert(Gvk::new(group, "v1", kind), KindInfo { plural: plural.into(), namespaced });
+        catalog.insert(
+            Gvk::new(group, "v1", kind),
+            KindInfo {
+                plural: plural.into(),
+                namespaced,
+            },
+        );
     }
     catalog
 }
@@ -27,12 +38,25 @@ fn catalog() -> Catalog {
 fn check(values: Vec<Value>) -> Result<Rendered, Vec<Problem>> {
     let raw = values.into_iter().enumerate().map(|(index, value)| RawObject {
         value,
-        location: Location { file: "deploy/a.yaml".into(), line: u32::try_from(index).unwrap() * 10 + 1 },
+        location: Location {
+            file: "deploy/a.yaml".into(),
+            line: u32::try_from(index).unwrap() * 10 + 1,
+        },
         lines: None,
     });
-    let owner = Owner { installation: "tidegate".into(), namespace: "shop".into(), application: "web".into() };
+    let owner = Owner {
+        installation: "tidegate".into(),
+        namespace: "shop".into(),
+        application: "web".into(),
+    };
     let (catalog, schemas, key) = (catalog(), SchemaSet::new(), DigestKey::new([1; 32]));
-    let context = Context { catalog: &catalog, schemas: &schemas, namespace: "shop", owner: &owner, key: &key };
+    let context = Context {
+        catalog: &catalog,
+        schemas: &schemas,
+        namespace: "shop",
+        owner: &owner,
+        key: &key,
+    };
     admit(raw.collect(), &context)
 }
 
@@ -58,24 +82,96 @@ fn each_fault_has_its_reason_and_says_what_to_do() {
     let secret = |data: Value| json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" }, "data": data });
     for (value, reason, words) in [
         (json!("text"), "NotAnObject", "is not an object"),
-        (json!({ "apiVersion": "v1", "metadata": { "name": "a" } }), "MissingField", "kind: is required"),
-        (json!({ "apiVersion": "v1", "kind": "ConfigMap" }), "MissingField", "metadata.name: is required"),
-        (json!({ "apiVersion": 1, "kind": "ConfigMap", "metadata": { "name": "a" } }), "InvalidField", "quote it"),
-        (json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "generateName": "a-" } }), "GenerateName", "fixed metadata.name"),
-        (json!({ "apiVersion": "v1", "kind": "Gadget", "metadata": { "name": "a" } }), "UnknownKind", "CustomResourceDefinition"),
-        (json!({ "apiVersion": "apps/v1beta1", "kind": "Deployment", "metadata": { "name": "a" } }), "UnknownKind", "at v1"),
-        (json!({ "apiVersion": "v1", "kind": "Deployment", "metadata": { "name": "a" } }), "UnknownKind", "in apps/v1"),
-        (json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "a", "namespace": "b" } }), "WrongScope", "cluster-scoped"),
-        (config_map(&json!({ "metadata": { "name": "../x" } })), "InvalidName", "not a valid name"),
-        (config_map(&json!({ "metadata": { "namespace": "A b" } })), "InvalidName", "not a valid name"),
-        (config_map(&json!({ "metadata": { "resourceVersion": "5" } })), "ServerSetField", "metadata.resourceVersion"),
-        (config_map(&json!({ "metadata": { "labels": { "a": 1 } } })), "InvalidField", "metadata.labels.a: must be a string"),
-        (config_map(&json!({ "status": { "x": 1 } })), "StatusInGit", "status"),
-        (config_map(&json!({ "metadata": { "annotations": { "tidegate.io/owner": "x/y/z" } } })), "ReservedAnnotation", "remove it"),
-        (config_map(&json!({ "metadata": { "annotations": { "tidegate.io/hook": "PreSync" } } })), "UnsupportedAnnotation", "not supported"),
-        (config_map(&json!({ "metadata": { "annotations": { "tidegate.io/prune": "no" } } })), "InvalidField", "Enabled or Disabled"),
-        (config_map(&json!({ "data": { "big": "x".repeat(1_500_000) } })), "ObjectTooLarge", "split the object"),
-        (secret(json!({ "password": "hunter2!" })), "InvalidBase64", "data.password: is not base64"),
+        (
+            json!({ "apiVersion": "v1", "metadata": { "name": "a" } }),
+            "MissingField",
+            "kind: is required",
+        ),
+        (
+            json!({ "apiVersion": "v1", "kind": "ConfigMap" }),
+            "MissingField",
+            "metadata.name: is required",
+        ),
+        (
+            json!({ "apiVersion": 1, "kind": "ConfigMap", "metadata": { "name": "a" } }),
+            "InvalidField",
+            "quote it",
+        ),
+        (
+            json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "generateName": "a-" } }),
+            "GenerateName",
+            "fixed metadata.name",
+        ),
+        (
+            json!({ "apiVersion": "v1", "kind": "Gadget", "metadata": { "name": "a" } }),
+            "UnknownKind",
+            "CustomResourceDefinition",
+        ),
+        (
+            json!({ "apiVersion": "apps/v1beta1", "kind": "Deployment", "metadata": { "name": "a" } }),
+            "UnknownKind",
+            "at v1",
+        ),
+        (
+            json!({ "apiVersion": "v1", "kind": "Deployment", "metadata": { "name": "a" } }),
+            "UnknownKind",
+            "in apps/v1",
+        ),
+        (
+            json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "a", "namespace": "b" } }),
+            "WrongScope",
+            "cluster-scoped",
+        ),
+        (
+            config_map(&json!({ "metadata": { "name": "../x" } })),
+            "InvalidName",
+            "not a valid name",
+        ),
+        (
+            config_map(&json!({ "metadata": { "namespace": "A b" } })),
+            "InvalidName",
+            "not a valid name",
+        ),
+        (
+            config_map(&json!({ "metadata": { "resourceVersion": "5" } })),
+            "ServerSetField",
+            "metadata.resourceVersion",
+        ),
+        (
+            config_map(&json!({ "metadata": { "labels": { "a": 1 } } })),
+            "InvalidField",
+            "metadata.labels.a: must be a string",
+        ),
+        (
+            config_map(&json!({ "status": { "x": 1 } })),
+            "StatusInGit",
+            "status",
+        ),
+        (
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/owner": "x/y/z" } } })),
+            "ReservedAnnotation",
+            "remove it",
+        ),
+        (
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/hook": "PreSync" } } })),
+            "UnsupportedAnnotation",
+            "not supported",
+        ),
+        (
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/prune": "no" } } })),
+            "InvalidField",
+            "Enabled or Disabled",
+        ),
+        (
+            config_map(&json!({ "data": { "big": "x".repeat(1_500_000) } })),
+            "ObjectTooLarge",
+            "split the object",
+        ),
+        (
+            secret(json!({ "password": "hunter2!" })),
+            "InvalidBase64",
+            "data.password: is not base64",
+        ),
     ] {
         let problems = check(vec![value.clone()]).unwrap_err();
         let text = problems[0].to_string();
@@ -90,10 +186,25 @@ fn each_fault_has_its_reason_and_says_what_to_do() {
 fn all_bad_ones_are_listed_and_none_of_the_good_ones() {
     let good = |name: &str| config_map(&json!({ "metadata": { "name": name } }));
     let bad = json!({ "apiVersion": "v1", "kind": "Gadget", "metadata": { "name": "a" } });
-    let problems = check(vec![good("a"), bad.clone(), good("b"), bad.clone(), good("a"), bad]).unwrap_err();
-    let lines: Vec<u32> = problems.iter().map(|p| p.location.as_ref().unwrap().line).collect();
+    let problems = check(vec![
+        good("a"),
+        bad.clone(),
+        good("b"),
+        bad.clone(),
+        good("a"),
+        bad,
+    ])
+    .unwrap_err();
+    let lines: Vec<u32> = problems
+        .iter()
+        .map(|p| p.location.as_ref().unwrap().line)
+        .collect();
     assert_eq!(lines, [11, 31, 41, 51]);
-    assert!(problems[2].message.contains("is also defined at deploy/a.yaml:1"), "{}", problems[2]);
+    assert!(
+        problems[2].message.contains("is also defined at deploy/a.yaml:1"),
+        "{}",
+        problems[2]
+    );
 }
 
 #[test]
@@ -105,11 +216,17 @@ fn what_generators_leave_behind_is_dropped_and_ownership_is_added() {
     });
     let rendered = check(vec![value]).unwrap();
     let body = &rendered.objects[0].body;
-    assert_eq!(body["data"], json!({ "kept": "YQ==", "both": "Yg==", "plain": "Yw==" }));
+    assert_eq!(
+        body["data"],
+        json!({ "kept": "YQ==", "both": "Yg==", "plain": "Yw==" })
+    );
     assert_eq!(body.get("stringData"), None);
     assert_eq!(body.get("status"), None);
     assert_eq!(body["metadata"]["namespace"], "shop");
-    assert_eq!(body["metadata"]["annotations"]["tidegate.io/owner"], "tidegate/shop/web");
+    assert_eq!(
+        body["metadata"]["annotations"]["tidegate.io/owner"],
+        "tidegate/shop/web"
+    );
     assert_eq!(body["metadata"]["labels"]["tidegate.io/managed-by"], "tidegate");
     assert_eq!(body["metadata"].get("creationTimestamp"), None);
 }
@@ -123,12 +240,17 @@ fn a_crd_makes_its_kind_known_in_the_same_commit() {
     });
     let gadget = |version: &str| json!({ "apiVersion": format!("example.com/{version}"), "kind": "Gadget", "metadata": { "name": "g" } });
     assert_eq!(check(vec![gadget("v1"), crd.clone()]).unwrap().objects.len(), 2);
-    assert!(check(vec![gadget("v0"), crd]).is_err(), "a version that is not served is not known");
+    assert!(
+        check(vec![gadget("v0"), crd]).is_err(),
+        "a version that is not served is not known"
+    );
     assert!(check(vec![gadget("v1")]).is_err());
 }
 
 #[test]
 fn a_hundred_thousand_objects_are_refused_at_once() {
-    let many = (0..100_000).map(|n| json!({ "kind": "ConfigMap", "n": n })).collect();
+    let many = (0..100_000)
+        .map(|n| json!({ "kind": "ConfigMap", "n": n }))
+        .collect();
     assert_eq!(check(many).unwrap_err()[0].reason, "TooManyObjects");
 }

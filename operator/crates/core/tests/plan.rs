@@ -1,5 +1,10 @@
 //! Plans: what is done, what never is, and properties over random sets.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of tests: a missing entry is a failed test"
+)]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -25,7 +30,10 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
     DesiredObject {
         id: ObjectId::new(group, kind, namespace, name),
         version: "v1".into(),
-        location: Location { file: "a.yaml".into(), line: 1 },
+        location: Location {
+            file: "a.yaml".into(),
+            line: 1,
+        },
         digest: key().of_value(&body),
         body,
         prune,
@@ -65,7 +73,11 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (Inventory
                     _ => format!("uid-{}", step.id.key()),
                 };
                 let desired = plan.rendered.get(&step.id).unwrap().digest.clone();
-                let sealed = Sealed { uid: uid.clone(), ours: format!("ours-{desired}"), desired };
+                let sealed = Sealed {
+                    uid: uid.clone(),
+                    ours: format!("ours-{desired}"),
+                    desired,
+                };
                 after.insert(step.id.clone(), live(&uid, &sealed.ours));
                 set.entries.get_mut(&step.id).unwrap().sealed = Some(sealed);
             }
@@ -75,7 +87,14 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (Inventory
 }
 
 fn make(rendered: &Arc<Rendered>, inventory: &InventorySet, live: &Live, prune: bool) -> Plan {
-    plan(&Inputs { rendered, inventory, live, prune, drift: DriftMode::Correct, key: &key() })
+    plan(&Inputs {
+        rendered,
+        inventory,
+        live,
+        prune,
+        drift: DriftMode::Correct,
+        key: &key(),
+    })
 }
 
 fn applied(objects: Vec<DesiredObject>) -> (InventorySet, Live) {
@@ -84,7 +103,10 @@ fn applied(objects: Vec<DesiredObject>) -> (InventorySet, Live) {
 }
 
 fn lines(plan: &Plan) -> Vec<String> {
-    plan.steps.iter().map(|s| format!("{} {} {:?}", s.action.verb(), s.id, s.cause)).collect()
+    plan.steps
+        .iter()
+        .map(|s| format!("{} {} {:?}", s.action.verb(), s.id, s.cause))
+        .collect()
 }
 
 #[test]
@@ -97,7 +119,10 @@ fn one_of_each() {
         object("Deployment", "edited", 1, default),
         object("Deployment", "vanished", 1, default),
     ]);
-    cluster.get_mut(&ObjectId::new("apps", "Deployment", "shop", "edited")).unwrap().ours = Some("other".into());
+    cluster
+        .get_mut(&ObjectId::new("apps", "Deployment", "shop", "edited"))
+        .unwrap()
+        .ours = Some("other".into());
     cluster.remove(&ObjectId::new("apps", "Deployment", "shop", "vanished"));
     let next = rendered(vec![
         object("ConfigMap", "same", 1, default),
@@ -125,11 +150,30 @@ fn an_object_made_anew_by_somebody_else_is_never_updated_or_deleted_by_its_old_u
     let (inventory, mut cluster) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
     let id = ObjectId::new("", "ConfigMap", "shop", "a");
     cluster.get_mut(&id).unwrap().uid = "somebody-elses".to_owned();
-    let again = make(&rendered(vec![object("ConfigMap", "a", 1, PruneRule::Default)]), &inventory, &cluster, true);
-    assert_eq!(again.steps[0].action, Action::Create, "ownership decides at the conflict");
-    let gone = make(&rendered(vec![object("ConfigMap", "b", 1, PruneRule::Default)]), &inventory, &cluster, true);
+    let again = make(
+        &rendered(vec![object("ConfigMap", "a", 1, PruneRule::Default)]),
+        &inventory,
+        &cluster,
+        true,
+    );
+    assert_eq!(
+        again.steps[0].action,
+        Action::Create,
+        "ownership decides at the conflict"
+    );
+    let gone = make(
+        &rendered(vec![object("ConfigMap", "b", 1, PruneRule::Default)]),
+        &inventory,
+        &cluster,
+        true,
+    );
     let delete = gone.steps.iter().find(|s| s.cause == Cause::Removed).unwrap();
-    assert_eq!(delete.action, Action::Delete { uid: Some("uid-/ConfigMap/shop/a".to_owned()) });
+    assert_eq!(
+        delete.action,
+        Action::Delete {
+            uid: Some("uid-/ConfigMap/shop/a".to_owned())
+        }
+    );
 }
 
 #[test]
@@ -143,12 +187,25 @@ fn protected_kinds_and_annotations_decide_what_is_pruned() {
     ]);
     let rest = rendered(vec![object("ConfigMap", "other", 1, PruneRule::Default)]);
     let pruned = make(&rest, &inventory, &cluster, true);
-    let deleted: Vec<String> = lines(&pruned).into_iter().filter(|l| l.starts_with("delete")).collect();
-    assert_eq!(deleted, ["delete ConfigMap shop/goes Removed", "delete Namespace goes Removed"]);
+    let deleted: Vec<String> = lines(&pruned)
+        .into_iter()
+        .filter(|l| l.starts_with("delete"))
+        .collect();
+    assert_eq!(
+        deleted,
+        [
+            "delete ConfigMap shop/goes Removed",
+            "delete Namespace goes Removed"
+        ]
+    );
     assert_eq!(pruned.forgotten.len(), 3);
     let unpruned = make(&rest, &inventory, &cluster, false);
     assert_eq!(unpruned.count("delete"), 0, "prune: false deletes nothing");
-    assert_eq!(teardown(&inventory, &cluster, false, &key()).steps.len(), 0, "Orphan deletes nothing");
+    assert_eq!(
+        teardown(&inventory, &cluster, false, &key()).steps.len(),
+        0,
+        "Orphan deletes nothing"
+    );
     assert_eq!(teardown(&inventory, &cluster, true, &key()).steps.len(), 2);
 }
 
@@ -158,7 +215,14 @@ fn report_and_ignore_change_nothing() {
     cluster.values_mut().for_each(|record| record.ours = None);
     let same = rendered(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
     for drift in [DriftMode::Report, DriftMode::Ignore] {
-        let inputs = Inputs { rendered: &same, inventory: &inventory, live: &cluster, prune: true, drift, key: &key() };
+        let inputs = Inputs {
+            rendered: &same,
+            inventory: &inventory,
+            live: &cluster,
+            prune: true,
+            drift,
+            key: &key(),
+        };
         assert!(plan(&inputs).is_empty(), "{drift:?}");
     }
     assert_eq!(make(&same, &inventory, &cluster, true).steps.len(), 1);
@@ -171,7 +235,8 @@ fn any_object() -> impl Strategy<Value = (String, u32, u8)> {
 fn set_of(parts: &[(String, u32, u8)]) -> Vec<DesiredObject> {
     let kinds = ["ConfigMap", "Deployment", "Namespace", "Secret"];
     let rules = [PruneRule::Default, PruneRule::Enabled];
-    let unique: BTreeMap<(u8, String), u32> = parts.iter().map(|(n, c, k)| ((k % 4, n.clone()), *c)).collect();
+    let unique: BTreeMap<(u8, String), u32> =
+        parts.iter().map(|(n, c, k)| ((k % 4, n.clone()), *c)).collect();
     let make = |((k, name), content): ((u8, String), u32)| {
         object(kinds[usize::from(k)], &name, content, rules[content as usize % 2])
     };
@@ -241,15 +306,24 @@ fn a_missing_shard_is_an_error_and_not_an_empty_inventory() {
     let mut large = InventorySet::default();
     for n in 0..12_000 {
         let entry = one.entries.values().next().unwrap().clone();
-        large.entries.insert(ObjectId::new("", "ConfigMap", "shop", &format!("c{n}")), entry);
+        large
+            .entries
+            .insert(ObjectId::new("", "ConfigMap", "shop", &format!("c{n}")), entry);
     }
     let specs = large.to_specs("shop", "uid");
     assert_eq!(specs.len(), 3);
-    assert!(specs.iter().all(|s| s.packed.as_ref().unwrap().len() < 1_400_000), "each fits into one object");
+    assert!(
+        specs.iter().all(|s| s.packed.as_ref().unwrap().len() < 1_400_000),
+        "each fits into one object"
+    );
     assert_eq!(InventorySet::from_specs(&specs).unwrap(), large);
     assert!(InventorySet::from_specs(&specs[..2]).is_err());
     assert!(InventorySet::from_specs(&specs[1..]).is_err());
     let mut damaged = specs;
-    damaged[1].packed.as_mut().unwrap().replace_range(0..8, "AAAAAAAA");
+    damaged[1]
+        .packed
+        .as_mut()
+        .unwrap()
+        .replace_range(0..8, "AAAAAAAA");
     assert!(InventorySet::from_specs(&damaged).is_err());
 }

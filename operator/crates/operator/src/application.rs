@@ -4,8 +4,8 @@ mod desired;
 mod finalize;
 mod inventory;
 mod outcome;
-mod release;
 mod reconcile;
+mod release;
 mod status;
 mod verify;
 

@@ -52,7 +52,9 @@ impl Operator {
         before: &S,
         after: &S,
     ) -> Result<bool, String> {
-        own.patch_status(&key.namespace, &key.name, uid, before, after).await.map_err(|e| e.to_string())
+        own.patch_status(&key.namespace, &key.name, uid, before, after)
+            .await
+            .map_err(|e| e.to_string())
     }
 
     /// Tells an Event. A standby is silent.
@@ -65,31 +67,56 @@ impl Operator {
         note: &str,
     ) {
         if self.lease.may_write() {
-            self.recorder.publish(News { regarding, warning, reason, action, note: note.to_owned() });
+            self.recorder.publish(News {
+                regarding,
+                warning,
+                reason,
+                action,
+                note: note.to_owned(),
+            });
         }
     }
 
     /// Data of a Secret.
-    pub(crate) async fn secret(&self, namespace: &str, name: &str) -> Result<BTreeMap<String, Vec<u8>>, String> {
-        let found = self.secrets.get(namespace, name).await.map_err(|e| e.to_string())?;
+    pub(crate) async fn secret(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<BTreeMap<String, Vec<u8>>, String> {
+        let found = self
+            .secrets
+            .get(namespace, name)
+            .await
+            .map_err(|e| e.to_string())?;
         let secret = found.ok_or("does not exist; create it or correct the name")?;
-        Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+        Ok(secret
+            .data
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(key, value)| (key, value.0))
+            .collect())
     }
 
     /// Schemas of at least these group versions.
     pub(crate) async fn schemas(&self, wanted: &[(String, String)]) -> Result<SchemaSet, String> {
-        self.schema_cache.schemas(&self.clients, wanted).await.map_err(|e| e.to_string())
+        self.schema_cache
+            .schemas(&self.clients, wanted)
+            .await
+            .map_err(|e| e.to_string())
     }
 
     /// Live records of an inventory's objects.
     pub(crate) fn live_of(&self, set: &InventorySet) -> Live {
-        self.live.snapshot_for(set.entries.iter().map(|(id, entry)| (id, entry.version.as_str())))
+        self.live
+            .snapshot_for(set.entries.iter().map(|(id, entry)| (id, entry.version.as_str())))
     }
 
     /// Watches the kinds of these objects from now on. Kinds that are not served are left to the caller.
     pub(crate) fn watch_kinds<'a>(&self, objects: impl Iterator<Item = (&'a ObjectId, &'a str)>) -> Vec<Gvk> {
         let catalog = self.catalog();
-        let gvks: HashSet<Gvk> = objects.map(|(id, version)| Gvk::new(&id.group, version, &id.kind)).collect();
+        let gvks: HashSet<Gvk> = objects
+            .map(|(id, version)| Gvk::new(&id.group, version, &id.kind))
+            .collect();
         let mut watched = Vec::new();
         for gvk in gvks {
             if let Some(info) = catalog.get(&gvk) {
@@ -108,7 +135,10 @@ impl Operator {
 
     /// The same for a desired set.
     pub(crate) async fn sync_desired(&self, rendered: &Rendered) -> Result<(), String> {
-        let objects = rendered.objects.iter().map(|object| (&object.id, &*object.version));
+        let objects = rendered
+            .objects
+            .iter()
+            .map(|object| (&object.id, &*object.version));
         self.synced(self.watch_kinds(objects)).await
     }
 
@@ -116,7 +146,10 @@ impl Operator {
         if let Some(failure) = gvks.iter().find_map(|gvk| self.live.failure(gvk)) {
             return Err(failure);
         }
-        self.live.wait_synced(&gvks, SYNC).await.map_err(|e| e.to_string())
+        self.live
+            .wait_synced(&gvks, SYNC)
+            .await
+            .map_err(|e| e.to_string())
     }
 
     /// Carries an approved plan out.
@@ -129,7 +162,9 @@ impl Operator {
     ) -> Execution {
         let catalog = self.catalog();
         let lives = |other: &Owner| {
-            self.applications.get(&Key::new(&other.namespace, &other.application)).is_some()
+            self.applications
+                .get(&Key::new(&other.namespace, &other.application))
+                .is_some()
         };
         let context = ExecuteContext {
             catalog: &catalog,
@@ -153,7 +188,10 @@ impl Operator {
 
     /// Pods that a selector chooses; none when they cannot be read.
     pub(crate) async fn pods(&self, namespace: &str, selector: &str) -> Vec<Value> {
-        self.clients.pods_for(namespace, selector).await.unwrap_or_default()
+        self.clients
+            .pods_for(namespace, selector)
+            .await
+            .unwrap_or_default()
     }
 
     /// Reads what drifted objects look like now, before they are put back. At most five are read.
@@ -167,7 +205,11 @@ impl Operator {
             let desired = plan.rendered.get(&step.id).map(|o| &o.body);
             let secret = step.id.group.is_empty() && &*step.id.kind == "Secret";
             let paths = desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default();
-            let shown = if secret || paths.is_empty() { String::new() } else { format!(" {}", paths.join(" ")) };
+            let shown = if secret || paths.is_empty() {
+                String::new()
+            } else {
+                format!(" {}", paths.join(" "))
+            };
             lines.fields.push(format!("{}{shown}", step.id));
             let record = reduce(&live, &self.key, Timestamp::now());
             lines.manager = lines.manager.or(record.and_then(|(_, r)| r.last_foreign_manager));
@@ -179,7 +221,11 @@ impl Operator {
     /// Releases of an Application's name.
     pub(crate) async fn list_releases(&self, key: &Key) -> Result<Vec<Release>, String> {
         let labels = format!("{}={}", names::LABEL_APPLICATION, label_value(&key.name));
-        let mut releases = self.releases.list(&key.namespace, &labels).await.map_err(|e| e.to_string())?;
+        let mut releases = self
+            .releases
+            .list(&key.namespace, &labels)
+            .await
+            .map_err(|e| e.to_string())?;
         releases.retain(|r| r.spec.application == key.name);
         Ok(releases)
     }
@@ -189,13 +235,20 @@ impl Operator {
     }
 
     pub(crate) async fn delete_release(&self, namespace: &str, name: &str, uid: &str) -> Result<(), String> {
-        self.releases.delete(namespace, name, uid).await.map_err(|e| e.to_string())
+        self.releases
+            .delete(namespace, name, uid)
+            .await
+            .map_err(|e| e.to_string())
     }
 
     /// The shards of an Application's inventory, sorted. Shards past the first one's count are left out.
     pub(crate) async fn read_inventory(&self, key: &Key) -> Result<Vec<Inventory>, String> {
         let labels = format!("{}={}", names::LABEL_APPLICATION, label_value(&key.name));
-        let mut shards = self.inventories.list(&key.namespace, &labels).await.map_err(|e| e.to_string())?;
+        let mut shards = self
+            .inventories
+            .list(&key.namespace, &labels)
+            .await
+            .map_err(|e| e.to_string())?;
         shards.retain(|shard| shard.spec.application == key.name);
         shards.sort_by_key(|shard| shard.spec.shard);
         Ok(shards)
@@ -213,8 +266,16 @@ impl Operator {
         for spec in wanted {
             let shard = match stored.next() {
                 Some(old) if old.spec == spec => old,
-                Some(old) => self.inventories.replace(&Inventory { spec, ..old }).await.map_err(|e| e.to_string())?,
-                None => self.inventories.create_shard(shard(key, spec)).await.map_err(|e| e.to_string())?,
+                Some(old) => self
+                    .inventories
+                    .replace(&Inventory { spec, ..old })
+                    .await
+                    .map_err(|e| e.to_string())?,
+                None => self
+                    .inventories
+                    .create_shard(shard(key, spec))
+                    .await
+                    .map_err(|e| e.to_string())?,
             };
             written.push(shard);
         }
@@ -234,14 +295,30 @@ impl Operator {
     }
 
     /// Puts our finalizer on an Application, or takes it away.
-    pub(crate) async fn set_finalizer(&self, key: &Key, app: &Application, present: bool) -> Result<(), String> {
-        let has = app.metadata.finalizers.iter().flatten().any(|f| f == names::FINALIZER_APPLICATION);
+    pub(crate) async fn set_finalizer(
+        &self,
+        key: &Key,
+        app: &Application,
+        present: bool,
+    ) -> Result<(), String> {
+        let has = app
+            .metadata
+            .finalizers
+            .iter()
+            .flatten()
+            .any(|f| f == names::FINALIZER_APPLICATION);
         if has == present {
             return Ok(());
         }
         let uid = app.metadata.uid.as_deref().unwrap_or_default();
         self.own_applications
-            .set_finalizer(&key.namespace, &key.name, uid, names::FINALIZER_APPLICATION, present)
+            .set_finalizer(
+                &key.namespace,
+                &key.name,
+                uid,
+                names::FINALIZER_APPLICATION,
+                present,
+            )
             .await
             .map(|_| ())
             .map_err(|e| e.to_string())
@@ -249,7 +326,11 @@ impl Operator {
 }
 
 fn shard(key: &Key, spec: InventorySpec) -> Inventory {
-    let suffix = if spec.shard == 0 { String::new() } else { format!("-{}", spec.shard) };
+    let suffix = if spec.shard == 0 {
+        String::new()
+    } else {
+        format!("-{}", spec.shard)
+    };
     let label = (names::LABEL_APPLICATION.to_owned(), label_value(&key.name));
     Inventory {
         metadata: ObjectMeta {

@@ -24,12 +24,16 @@ pub(crate) async fn load(client: Client, namespace: &str) -> Result<DigestKey, S
             });
         }
         match api.create(&PostParams::default(), &fresh(namespace)?).await {
-            Ok(secret) => return read(&secret).ok_or_else(|| format!("{place}: the answer lacks data.{FIELD}")),
+            Ok(secret) => {
+                return read(&secret).ok_or_else(|| format!("{place}: the answer lacks data.{FIELD}"));
+            }
             Err(kube::Error::Api(status)) if status.code == 409 => {}
             Err(error) => return Err(format!("{place}: {error}")),
         }
     }
-    Err(format!("{place}: appeared and vanished while it was read; start again"))
+    Err(format!(
+        "{place}: appeared and vanished while it was read; start again"
+    ))
 }
 
 fn read(secret: &Secret) -> Option<DigestKey> {

@@ -18,17 +18,32 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Registers everything.
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let buckets = vec![0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 600.0];
-        let stages = HistogramOpts::new("tidegate_stage_duration_seconds", "Time of each stage of the way of a commit").buckets(buckets);
+        let buckets = vec![
+            0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 120.0, 600.0,
+        ];
+        let stages = HistogramOpts::new(
+            "tidegate_stage_duration_seconds",
+            "Time of each stage of the way of a commit",
+        )
+        .buckets(buckets);
         let metrics = Self {
             stages: HistogramVec::new(stages, &["stage"])?,
             reconciles: IntCounterVec::new(
-                Opts::new("tidegate_reconciles_total", "Reconciles by kind and outcome (ok, error, panic)"),
+                Opts::new(
+                    "tidegate_reconciles_total",
+                    "Reconciles by kind and outcome (ok, error, panic)",
+                ),
                 &["kind", "outcome"],
             )?,
-            releases: IntCounterVec::new(Opts::new("tidegate_releases_total", "Releases by final phase"), &["phase"])?,
+            releases: IntCounterVec::new(
+                Opts::new("tidegate_releases_total", "Releases by final phase"),
+                &["phase"],
+            )?,
             drift: IntCounterVec::new(
-                Opts::new("tidegate_drift_corrections_total", "Objects put back after a change in the cluster"),
+                Opts::new(
+                    "tidegate_drift_corrections_total",
+                    "Objects put back after a change in the cluster",
+                ),
                 &["namespace", "application"],
             )?,
             leader: IntGauge::new("tidegate_leader", "1 while this replica may write")?,
@@ -43,7 +58,9 @@ impl Metrics {
 
     /// Time of one stage: `fetch`, `render`, `plan`, `apply`, `healthy`, `commit_to_live`.
     pub(crate) fn stage(&self, stage: &str, took: Duration) {
-        self.stages.with_label_values(&[stage]).observe(took.as_secs_f64());
+        self.stages
+            .with_label_values(&[stage])
+            .observe(took.as_secs_f64());
     }
 
     /// One reconcile ended.
@@ -58,6 +75,8 @@ impl Metrics {
 
     /// Objects were put back.
     pub(crate) fn corrected(&self, namespace: &str, application: &str, count: usize) {
-        self.drift.with_label_values(&[namespace, application]).inc_by(count as u64);
+        self.drift
+            .with_label_values(&[namespace, application])
+            .inc_by(count as u64);
     }
 }

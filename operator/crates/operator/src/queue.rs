@@ -34,7 +34,10 @@ impl<K: Clone + Eq + Hash + Ord> Queue<K> {
             due: HashMap::new(),
             timers: BTreeSet::new(),
         };
-        Self { inner: Mutex::new(inner), wake: Notify::new() }
+        Self {
+            inner: Mutex::new(inner),
+            wake: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner<K>> {
@@ -119,7 +122,9 @@ fn forget_timer<K: Clone + Eq + Hash + Ord>(inner: &mut Inner<K>, key: &K) {
 fn release_due<K: Clone + Eq + Hash + Ord>(inner: &mut Inner<K>) {
     let now = Instant::now();
     while inner.timers.first().is_some_and(|(at, _)| *at <= now) {
-        let Some((_, key)) = inner.timers.pop_first() else { return };
+        let Some((_, key)) = inner.timers.pop_first() else {
+            return;
+        };
         inner.due.remove(&key);
         enqueue(inner, key);
     }
@@ -143,7 +148,11 @@ mod tests {
         queue.done(&1);
         assert_eq!(queue.next().await, 1);
         queue.done(&1);
-        assert!(tokio::time::timeout(Duration::from_secs(1), queue.next()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(1), queue.next())
+                .await
+                .is_err()
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -161,6 +170,10 @@ mod tests {
         queue.next().await;
         queue.done(&1);
         assert_eq!(start.elapsed().as_secs(), 5);
-        assert!(tokio::time::timeout(Duration::from_secs(3600), queue.next()).await.is_err());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(3600), queue.next())
+                .await
+                .is_err()
+        );
     }
 }

@@ -57,13 +57,23 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
     let metrics = Metrics::new(&registry).map_err(start)?;
     let kube_metrics = KubeMetrics::register(&registry).map_err(start)?;
     let ready = Arc::new(AtomicBool::new(false));
-    let endpoints = Endpoints { ready: ready.clone(), registry };
+    let endpoints = Endpoints {
+        ready: ready.clone(),
+        registry,
+    };
     let http = tokio::spawn(http::serve(settings.http_addr, endpoints, stop.clone()));
-    let clients = Clients::connect(settings.kubeconfig.clone(), kube_metrics).await.map_err(|e| Error::Start(e.to_string()))?;
+    let clients = Clients::connect(settings.kubeconfig.clone(), kube_metrics)
+        .await
+        .map_err(|e| Error::Start(e.to_string()))?;
     let identity = settings.identity.clone().unwrap_or_else(wiring::host_name);
-    let election = Election::new(clients.clone(), LeaseSettings::new(&settings.namespace, &identity));
+    let election = Election::new(
+        clients.clone(),
+        LeaseSettings::new(&settings.namespace, &identity),
+    );
     let guard = election.guard();
-    let operator = wiring::assemble(settings, clients, guard, metrics, &stop).await.map_err(Error::Start)?;
+    let operator = wiring::assemble(settings, clients, guard, metrics, &stop)
+        .await
+        .map_err(Error::Start)?;
     let election_stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(wiring::watch_own_kinds(operator.clone(), ready, stop.clone()));
@@ -84,7 +94,10 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
     // Open reconciles end by themselves; the lease is given back after the last write.
     let drained = tokio::time::timeout(GRACE, async { while tasks.join_next().await.is_some() {} }).await;
     if drained.is_err() {
-        tracing::warn!("reconciles were still open after {}s and are cut off; the next start continues them", GRACE.as_secs());
+        tracing::warn!(
+            "reconciles were still open after {}s and are cut off; the next start continues them",
+            GRACE.as_secs()
+        );
         tasks.shutdown().await;
     }
     election_stop.cancel();
@@ -119,15 +132,31 @@ async fn work_on_applications(operator: Arc<Operator>, stop: CancellationToken) 
         if !hold_until_leader(&mut leader, &stop).await {
             return;
         }
-        let work = AssertUnwindSafe(application::reconcile(&operator, &key)).catch_unwind().await;
-        settle(&operator, "Application", &operator.application_queue, &key, work.ok());
+        let work = AssertUnwindSafe(application::reconcile(&operator, &key))
+            .catch_unwind()
+            .await;
+        settle(
+            &operator,
+            "Application",
+            &operator.application_queue,
+            &key,
+            work.ok(),
+        );
     }
 }
 
 async fn work_on_repositories(operator: Arc<Operator>, stop: CancellationToken) {
     while let Some(key) = next(&operator.repository_queue, &stop).await {
-        let work = AssertUnwindSafe(source::reconcile(&operator, &key)).catch_unwind().await;
-        settle(&operator, "GitRepository", &operator.repository_queue, &key, work.ok());
+        let work = AssertUnwindSafe(source::reconcile(&operator, &key))
+            .catch_unwind()
+            .await;
+        settle(
+            &operator,
+            "GitRepository",
+            &operator.repository_queue,
+            &key,
+            work.ok(),
+        );
     }
 }
 
@@ -139,7 +168,10 @@ async fn next(queue: &Queue<Key>, stop: &CancellationToken) -> Option<Key> {
     }
 }
 
-async fn hold_until_leader(leader: &mut tokio::sync::watch::Receiver<bool>, stop: &CancellationToken) -> bool {
+async fn hold_until_leader(
+    leader: &mut tokio::sync::watch::Receiver<bool>,
+    stop: &CancellationToken,
+) -> bool {
     tokio::select! {
         biased;
         () = stop.cancelled() => false,

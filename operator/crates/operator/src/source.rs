@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tidegate_api::condition::{self, READY, RECONCILING, STALLED};
-use tidegate_api::git_repository::{GitReference, GitRepositoryStatus, Revision as ApiRevision, SourceDisplay};
+use tidegate_api::git_repository::{
+    GitReference, GitRepositoryStatus, Revision as ApiRevision, SourceDisplay,
+};
 use tidegate_api::{GitRepository, names};
 use tidegate_cluster::events::Regarding;
 use tidegate_core::{duration, gate, record};
@@ -34,7 +36,11 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     }
     let now = Timestamp::now();
     if let Some((why, until)) = gate::suspended(repository.spec.suspend.as_ref(), now) {
-        let trouble = Trouble { reason: "Suspended", message: why, stalled: false };
+        let trouble = Trouble {
+            reason: "Suspended",
+            message: why,
+            stalled: false,
+        };
         write_status(operator, key, &repository, Err(&trouble)).await;
         return until.map_or(Again::Never, Again::at);
     }
@@ -43,9 +49,15 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     let known = operator.sources.get(key).map(|s| s.revision.clone());
     match outcome {
         Ok((remote, revision)) => {
-            let moved = known.as_ref().is_none_or(|k| k.commit != revision.commit || k.reference != revision.reference);
+            let moved = known
+                .as_ref()
+                .is_none_or(|k| k.commit != revision.commit || k.reference != revision.reference);
             if moved {
-                let source = Source { remote, revision: revision.clone(), detected: now };
+                let source = Source {
+                    remote,
+                    revision: revision.clone(),
+                    detected: now,
+                };
                 operator.sources.put(key.clone(), source);
             }
             write_status(operator, key, &repository, Ok(&revision)).await;
@@ -71,14 +83,21 @@ async fn poll(
 ) -> Result<(Remote, Revision), Trouble> {
     let remote = remote(operator, key, repository).await?;
     let spec = ref_spec(&repository.spec.reference);
-    let known = operator.sources.get(key).filter(|s| s.remote.url.to_string() == remote.url.to_string());
+    let known = operator
+        .sources
+        .get(key)
+        .filter(|s| s.remote.url.to_string() == remote.url.to_string());
     let known = known.map(|s| s.revision.commit.clone());
     let started = Instant::now();
-    let fetched = operator.git.fetch(&remote, &spec, known.as_deref()).await.map_err(|error| Trouble {
-        reason: error.reason(),
-        message: error.to_string(),
-        stalled: error.class() == Class::Terminal,
-    })?;
+    let fetched = operator
+        .git
+        .fetch(&remote, &spec, known.as_deref())
+        .await
+        .map_err(|error| Trouble {
+            reason: error.reason(),
+            message: error.to_string(),
+            stalled: error.class() == Class::Terminal,
+        })?;
     if let Fetched::New(_) = fetched {
         operator.metrics.stage("fetch", started.elapsed());
     }
@@ -98,14 +117,23 @@ async fn remote(operator: &Operator, key: &Key, repository: &GitRepository) -> R
         stalled: true,
     })?;
     if let Some(secret) = &repository.spec.secret_ref {
-        let data = operator.secret(&key.namespace, &secret.name).await.map_err(|message| Trouble {
-            reason: "SecretUnavailable",
-            message: format!("spec.secretRef: Secret {}/{}: {message}", key.namespace, secret.name),
-            stalled: false,
-        })?;
+        let data = operator
+            .secret(&key.namespace, &secret.name)
+            .await
+            .map_err(|message| Trouble {
+                reason: "SecretUnavailable",
+                message: format!(
+                    "spec.secretRef: Secret {}/{}: {message}",
+                    key.namespace, secret.name
+                ),
+                stalled: false,
+            })?;
         remote.credentials = Credentials::from_secret(&data).map_err(|error| Trouble {
             reason: error.reason(),
-            message: format!("spec.secretRef: Secret {}/{}: {error}", key.namespace, secret.name),
+            message: format!(
+                "spec.secretRef: Secret {}/{}: {error}",
+                key.namespace, secret.name
+            ),
             stalled: true,
         })?;
     }
@@ -114,7 +142,13 @@ async fn remote(operator: &Operator, key: &Key, repository: &GitRepository) -> R
 
 /// At most one field is set (the API server checks it); none means branch `master`.
 fn ref_spec(reference: &GitReference) -> RefSpec {
-    let GitReference { branch, tag, semver, commit, name } = reference;
+    let GitReference {
+        branch,
+        tag,
+        semver,
+        commit,
+        name,
+    } = reference;
     match (commit, name, semver, tag) {
         (Some(commit), _, _, _) => RefSpec::Commit(commit.clone()),
         (_, Some(name), _, _) => RefSpec::Name(name.clone()),
@@ -165,26 +199,51 @@ async fn write_status(
         }
     }
     status.observed_generation = generation;
-    status.display = SourceDisplay { reference: shown_ref(&repository.spec.reference), ..status.display };
+    status.display = SourceDisplay {
+        reference: shown_ref(&repository.spec.reference),
+        ..status.display
+    };
     status.last_handled_requested_at = requested_at(repository.metadata.annotations.as_ref());
     if repository.status.as_ref() == Some(&status) {
         return;
     }
     if let Err(trouble) = outcome
-        && repository.status.as_ref().is_none_or(|s| s.display.message != trouble.message)
+        && repository
+            .status
+            .as_ref()
+            .is_none_or(|s| s.display.message != trouble.message)
     {
-        operator.event(reference(key, repository), true, trouble.reason, "Fetch", &trouble.message);
+        operator.event(
+            reference(key, repository),
+            true,
+            trouble.reason,
+            "Fetch",
+            &trouble.message,
+        );
     }
     if outcome.is_ok() && status.display.revision != revision_before {
-        operator.event(reference(key, repository), false, "Fetched", "Fetch", &status.display.message);
+        operator.event(
+            reference(key, repository),
+            false,
+            "Fetched",
+            "Fetch",
+            &status.display.message,
+        );
     }
-    let before = repository.status.as_ref().map(|s| serde_json::to_value(s).unwrap_or_default()).unwrap_or_default();
+    let before = repository
+        .status
+        .as_ref()
+        .map(|s| serde_json::to_value(s).unwrap_or_default())
+        .unwrap_or_default();
     let after = serde_json::to_value(&status).unwrap_or_default();
     let uid = repository.metadata.uid.as_deref().unwrap_or_default();
     if !operator.lease.may_write() {
         return;
     }
-    if let Err(error) = operator.write_status(&operator.own_repositories, key, uid, &before, &after).await {
+    if let Err(error) = operator
+        .write_status(&operator.own_repositories, key, uid, &before, &after)
+        .await
+    {
         tracing::warn!(repository = %key, %error, "the status could not be written; the next poll tries again");
     }
 }

@@ -50,7 +50,11 @@ impl Again {
 
     /// At a wall-clock time; at once when it has passed.
     pub(crate) fn at(time: Timestamp) -> Self {
-        Self::After(time.duration_since(Timestamp::now()).try_into().unwrap_or(Duration::ZERO))
+        Self::After(
+            time.duration_since(Timestamp::now())
+                .try_into()
+                .unwrap_or(Duration::ZERO),
+        )
     }
 
     /// The earlier of two.
@@ -100,13 +104,22 @@ impl Operator {
 
     /// Drops what is kept of an Application that is gone.
     pub(crate) fn forget(&self, key: &Key) {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-        self.owners.write().unwrap_or_else(PoisonError::into_inner).retain(|_, owner| owner != key);
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
+        self.owners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, owner| owner != key);
     }
 
     /// Drops the memory of one Application after a panic: everything is read anew.
     pub(crate) fn reset(&self, key: &Key) {
-        self.states.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+        self.states
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(key);
     }
 
     /// Owner annotation of an Application's objects.
@@ -135,12 +148,18 @@ impl Operator {
 
     /// The Application that is woken by changes of an object.
     pub(crate) fn application_of(&self, id: &ObjectId) -> Option<Key> {
-        self.owners.read().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+        self.owners
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(id)
+            .cloned()
     }
 
     /// Wakes the Applications that read a source.
     pub(crate) fn wake_applications_of(&self, source: &Key) {
-        let reads = |key: &Key, app: &Application| key.namespace == source.namespace && app.spec.source.name == source.name;
+        let reads = |key: &Key, app: &Application| {
+            key.namespace == source.namespace && app.spec.source.name == source.name
+        };
         for key in self.applications.keys(reads) {
             self.application_queue.add(key);
         }
@@ -148,18 +167,26 @@ impl Operator {
 
     /// Asks for a poll of the Application's source: its mirror lacks what is needed.
     pub(crate) fn poll_again(&self, app: &Application, error: &tidegate_git::Error) {
-        if !matches!(error, tidegate_git::Error::MirrorLost { .. } | tidegate_git::Error::Corrupt { .. }) {
+        if !matches!(
+            error,
+            tidegate_git::Error::MirrorLost { .. } | tidegate_git::Error::Corrupt { .. }
+        ) {
             return;
         }
         let namespace = app.metadata.namespace.clone().unwrap_or_default();
-        let source = Key { namespace, name: app.spec.source.name.clone() };
+        let source = Key {
+            namespace,
+            name: app.spec.source.name.clone(),
+        };
         self.sources.remove(&source);
         self.repository_queue.add(source);
     }
 
     /// Puts a status that was just written into the store, so that the next reconcile does not act on an older one.
     pub(crate) fn remember_status(&self, key: &Key, status: ApplicationStatus) {
-        let Some(app) = self.applications.get(key) else { return };
+        let Some(app) = self.applications.get(key) else {
+            return;
+        };
         let mut app = Application::clone(&app);
         app.status = Some(status);
         self.applications.put(key.clone(), app);
@@ -167,7 +194,10 @@ impl Operator {
 
     /// The kinds that the API server serves.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
-        self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.catalog
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Counts changes of the served kinds.
@@ -177,7 +207,9 @@ impl Operator {
 
     /// Reads the served kinds anew. When they changed, refused Applications are looked at again.
     pub(crate) async fn refresh_catalog(&self) -> Result<Arc<Catalog>, String> {
-        let fresh = tidegate_cluster::discovery::catalog(&self.clients).await.map_err(|e| e.to_string())?;
+        let fresh = tidegate_cluster::discovery::catalog(&self.clients)
+            .await
+            .map_err(|e| e.to_string())?;
         let fresh = Arc::new(fresh);
         let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
         if **current != *fresh {

@@ -13,7 +13,10 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+        Self {
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+        }
     }
 }
 
@@ -32,11 +35,18 @@ impl<T> Store<T> {
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<T>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(key)
+            .cloned()
     }
 
     pub(crate) fn put(&self, key: Key, object: T) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(key, Arc::new(object));
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(key, Arc::new(object));
     }
 
     pub(crate) fn remove(&self, key: &Key) {
@@ -46,6 +56,9 @@ impl<T> Store<T> {
     /// Keys of the objects that `wanted` picks.
     pub(crate) fn keys(&self, wanted: impl Fn(&Key, &T) -> bool) -> Vec<Key> {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        map.iter().filter(|(key, object)| wanted(key, object)).map(|(key, _)| key.clone()).collect()
+        map.iter()
+            .filter(|(key, object)| wanted(key, object))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 }

@@ -36,7 +36,8 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// Name of this host, for the Lease.
 pub(crate) fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or_else(|_| "tidegate".to_owned(), |n| n.trim().to_owned())
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .map_or_else(|_| "tidegate".to_owned(), |n| n.trim().to_owned())
 }
 
 /// Builds everything that the controllers share.
@@ -48,7 +49,9 @@ pub(crate) async fn assemble(
     stop: &CancellationToken,
 ) -> Result<Arc<Operator>, String> {
     let key = key::load(clients.request.clone(), &settings.namespace).await?;
-    let catalog = tidegate_cluster::discovery::catalog(&clients).await.map_err(|e| e.to_string())?;
+    let catalog = tidegate_cluster::discovery::catalog(&clients)
+        .await
+        .map_err(|e| e.to_string())?;
     let git = GitPool::new(settings.cache_dir.join("mirrors"), GIT_THREADS)
         .map_err(|e| format!("--cache-dir {}: {e}", settings.cache_dir.display()))?;
     let identity = settings.identity.clone().unwrap_or_else(host_name);
@@ -81,7 +84,11 @@ pub(crate) async fn assemble(
 }
 
 /// Fills stores and queues from the watches of our own kinds, until `stop`.
-pub(crate) async fn watch_own_kinds(operator: Arc<Operator>, ready: Arc<AtomicBool>, stop: CancellationToken) {
+pub(crate) async fn watch_own_kinds(
+    operator: Arc<Operator>,
+    ready: Arc<AtomicBool>,
+    stop: CancellationToken,
+) {
     let mut applications = operator.own_applications.watch(None, None, stop.clone());
     let mut repositories = operator.own_repositories.watch(None, None, stop.clone());
     let (mut first_applications, mut first_repositories) = (false, false);
@@ -109,11 +116,15 @@ async fn on_application(operator: &Operator, event: OwnEvent<Application>) -> bo
         OwnEvent::Upsert(app) => {
             let key = key_of(&app.metadata);
             let before = operator.applications.get(&key);
-            let relevant = before.as_ref().is_none_or(|old| matters(&old.metadata, &app.metadata));
+            let relevant = before
+                .as_ref()
+                .is_none_or(|old| matters(&old.metadata, &app.metadata));
             let asked = |a: &Application| requested_at(a.metadata.annotations.as_ref());
             if before.is_some_and(|old| asked(&old) != asked(&app)) {
                 // Whoever asks for a reconcile means the newest commit.
-                operator.repository_queue.add(Key::new(&key.namespace, &app.spec.source.name));
+                operator
+                    .repository_queue
+                    .add(Key::new(&key.namespace, &app.spec.source.name));
             }
             operator.applications.put(key.clone(), *app);
             if relevant {
@@ -121,8 +132,20 @@ async fn on_application(operator: &Operator, event: OwnEvent<Application>) -> bo
             }
             false
         }
-        OwnEvent::Undecodable { namespace, name, generation, message } => {
-            stall(operator, &operator.own_applications, &Key::new(&namespace, &name), generation, &message).await;
+        OwnEvent::Undecodable {
+            namespace,
+            name,
+            generation,
+            message,
+        } => {
+            stall(
+                operator,
+                &operator.own_applications,
+                &Key::new(&namespace, &name),
+                generation,
+                &message,
+            )
+            .await;
             false
         }
         OwnEvent::Deleted { namespace, name } => {
@@ -140,7 +163,9 @@ async fn on_repository(operator: &Operator, event: OwnEvent<GitRepository>) -> b
         OwnEvent::Upsert(repository) => {
             let key = key_of(&repository.metadata);
             let before = operator.repositories.get(&key);
-            let relevant = before.as_ref().is_none_or(|old| matters(&old.metadata, &repository.metadata));
+            let relevant = before
+                .as_ref()
+                .is_none_or(|old| matters(&old.metadata, &repository.metadata));
             // What the repository says of itself is shown by Applications that wait for it.
             let said = |r: &GitRepository| r.status.as_ref().map(|s| s.display.message.clone());
             let news = before.is_some_and(|old| said(&old) != said(&repository));
@@ -153,8 +178,20 @@ async fn on_repository(operator: &Operator, event: OwnEvent<GitRepository>) -> b
             }
             false
         }
-        OwnEvent::Undecodable { namespace, name, generation, message } => {
-            stall(operator, &operator.own_repositories, &Key::new(&namespace, &name), generation, &message).await;
+        OwnEvent::Undecodable {
+            namespace,
+            name,
+            generation,
+            message,
+        } => {
+            stall(
+                operator,
+                &operator.own_repositories,
+                &Key::new(&namespace, &name),
+                generation,
+                &message,
+            )
+            .await;
             false
         }
         OwnEvent::Deleted { namespace, name } => {
@@ -179,11 +216,20 @@ fn matters(old: &ObjectMeta, new: &ObjectMeta) -> bool {
 }
 
 fn key_of(metadata: &ObjectMeta) -> Key {
-    Key::new(metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
+    Key::new(
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default(),
+    )
 }
 
 /// An object of ours that cannot be read stalls alone: the conditions say what is wrong with it.
-async fn stall<K: OwnKind + Resource>(operator: &Operator, own: &Own<K>, key: &Key, generation: i64, message: &str) {
+async fn stall<K: OwnKind + Resource>(
+    operator: &Operator,
+    own: &Own<K>,
+    key: &Key,
+    generation: i64,
+    message: &str,
+) {
     tracing::warn!(object = %key, message, "an object of ours cannot be read");
     if !operator.lease.may_write() {
         return;
@@ -191,10 +237,22 @@ async fn stall<K: OwnKind + Resource>(operator: &Operator, own: &Own<K>, key: &K
     let now = Time(Timestamp::now());
     let line = format!("cannot be read: {message}; correct it with kubectl edit");
     let conditions: Vec<Condition> = [(READY, false), (STALLED, true)]
-        .map(|(type_, on)| condition(type_, on, "Undecodable", line.clone(), Some(generation), now.clone()))
+        .map(|(type_, on)| {
+            condition(
+                type_,
+                on,
+                "Undecodable",
+                line.clone(),
+                Some(generation),
+                now.clone(),
+            )
+        })
         .into();
     let status = json!({ "conditions": conditions, "observedGeneration": generation });
-    if let Err(error) = own.patch_status(&key.namespace, &key.name, "", &json!({}), &status).await {
+    if let Err(error) = own
+        .patch_status(&key.namespace, &key.name, "", &json!({}), &status)
+        .await
+    {
         tracing::warn!(object = %key, %error, "its status could not be written");
     }
 }

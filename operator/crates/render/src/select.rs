@@ -68,7 +68,7 @@ pub fn select<'a>(
     for entry in entries.iter().filter(|e| filter.takes(e)) {
         match refusal(entry) {
             Some((reason, message)) => {
-                problems.push(problem(reason, &selection.full_path(entry.path), message))
+                problems.push(problem(reason, &selection.full_path(entry.path), message));
             }
             None => chosen.push(entry.path),
         }

@@ -29,7 +29,11 @@ pub(crate) enum Refusal {
 impl From<tidegate_git::Error> for Refusal {
     fn from(error: tidegate_git::Error) -> Self {
         let stalled = error.class() == Class::Terminal;
-        Self::Failed { reason: error.reason(), message: error.to_string(), stalled }
+        Self::Failed {
+            reason: error.reason(),
+            message: error.to_string(),
+            stalled,
+        }
     }
 }
 
@@ -42,7 +46,10 @@ pub(crate) async fn desired(
     commit: &str,
 ) -> Result<Arc<Rendered>, Refusal> {
     let started = Instant::now();
-    let snapshot = operator.git.snapshot(remote, commit, &app.spec.source.path).await?;
+    let snapshot = operator
+        .git
+        .snapshot(remote, commit, &app.spec.source.path)
+        .await?;
     let files = files(app, &snapshot).await?;
     let raw = tokio::task::spawn_blocking(move || tidegate_render::render(&files))
         .await
@@ -54,7 +61,11 @@ pub(crate) async fn desired(
             app.spec.source.path,
             commit.get(..8).unwrap_or(commit)
         );
-        return Err(Refusal::Failed { reason: "EmptySource", message, stalled: true });
+        return Err(Refusal::Failed {
+            reason: "EmptySource",
+            message,
+            stalled: true,
+        });
     }
     let admitted = check(operator, app, owner, raw).await?;
     operator.metrics.stage("render", started.elapsed());
@@ -62,26 +73,47 @@ pub(crate) async fn desired(
 }
 
 fn failed(reason: &'static str, message: String) -> Refusal {
-    Refusal::Failed { reason, message, stalled: false }
+    Refusal::Failed {
+        reason,
+        message,
+        stalled: false,
+    }
 }
 
 async fn files(app: &Application, snapshot: &Snapshot) -> Result<Vec<SourceFile>, Refusal> {
     let source = &app.spec.source;
     let root = snapshot.path().to_owned();
     let ignores = snapshot.read_all(|entry| ignore_file(&entry.path)).await?;
-    let ignore_files: Vec<(String, String)> =
-        ignores.into_iter().map(|f| (f.path, String::from_utf8_lossy(&f.bytes).into_owned())).collect();
+    let ignore_files: Vec<(String, String)> = ignores
+        .into_iter()
+        .map(|f| (f.path, String::from_utf8_lossy(&f.bytes).into_owned()))
+        .collect();
     let entries: Vec<SourceEntry<'_>> = snapshot
         .entries()
         .iter()
-        .map(|entry| SourceEntry { path: &entry.path, kind: kind(entry.kind) })
+        .map(|entry| SourceEntry {
+            path: &entry.path,
+            kind: kind(entry.kind),
+        })
         .collect();
-    let selection =
-        Selection { root: &root, include: &source.include, exclude: &source.exclude, ignore_files: &ignore_files };
+    let selection = Selection {
+        root: &root,
+        include: &source.include,
+        exclude: &source.exclude,
+        ignore_files: &ignore_files,
+    };
     let chosen = select(&entries, &selection).map_err(Refusal::Inadmissible)?;
     let chosen: std::collections::HashSet<&str> = chosen.into_iter().collect();
-    let read = snapshot.read_all(|entry| chosen.contains(entry.path.as_str())).await?;
-    Ok(read.into_iter().map(|f| SourceFile { path: selection.full_path(&f.path), bytes: f.bytes }).collect())
+    let read = snapshot
+        .read_all(|entry| chosen.contains(entry.path.as_str()))
+        .await?;
+    Ok(read
+        .into_iter()
+        .map(|f| SourceFile {
+            path: selection.full_path(&f.path),
+            bytes: f.bytes,
+        })
+        .collect())
 }
 
 fn kind(kind: GitKind) -> EntryKind {
@@ -92,10 +124,18 @@ fn kind(kind: GitKind) -> EntryKind {
     }
 }
 
-async fn check(operator: &Operator, app: &Application, owner: &Owner, raw: Vec<RawObject>) -> Result<Arc<Rendered>, Refusal> {
+async fn check(
+    operator: &Operator,
+    app: &Application,
+    owner: &Owner,
+    raw: Vec<RawObject>,
+) -> Result<Arc<Rendered>, Refusal> {
     let mut catalog = operator.catalog();
     if raw.iter().any(|object| !known(&catalog, object)) {
-        catalog = operator.refresh_catalog().await.map_err(|e| failed("DiscoveryFailed", e))?;
+        catalog = operator
+            .refresh_catalog()
+            .await
+            .map_err(|e| failed("DiscoveryFailed", e))?;
     }
     let mut versions: Vec<(String, String)> = raw
         .iter()
@@ -105,23 +145,38 @@ async fn check(operator: &Operator, app: &Application, owner: &Owner, raw: Vec<R
         .collect();
     versions.sort_unstable();
     versions.dedup();
-    let schemas = operator.schemas(&versions).await.map_err(|e| failed("SchemaUnavailable", e))?;
+    let schemas = operator
+        .schemas(&versions)
+        .await
+        .map_err(|e| failed("SchemaUnavailable", e))?;
     let namespace = namespace(app);
     let (owner, key) = (owner.clone(), operator.key.clone());
     let checked = tokio::task::spawn_blocking(move || {
-        let context = Context { catalog: &catalog, schemas: &schemas, namespace: &namespace, owner: &owner, key: &key };
+        let context = Context {
+            catalog: &catalog,
+            schemas: &schemas,
+            namespace: &namespace,
+            owner: &owner,
+            key: &key,
+        };
         admit(raw, &context)
     });
-    let checked = checked.await.map_err(|e| failed("CheckPanicked", e.to_string()))?;
+    let checked = checked
+        .await
+        .map_err(|e| failed("CheckPanicked", e.to_string()))?;
     checked.map(Arc::new).map_err(Refusal::Inadmissible)
 }
 
 fn known(catalog: &tidegate_core::catalog::Catalog, object: &RawObject) -> bool {
-    let (Some(api_version), Some(kind)) = (object.value["apiVersion"].as_str(), object.value["kind"].as_str()) else {
+    let (Some(api_version), Some(kind)) =
+        (object.value["apiVersion"].as_str(), object.value["kind"].as_str())
+    else {
         return true;
     };
     let (group, version) = split_api_version(api_version);
-    catalog.get(&tidegate_core::catalog::Gvk::new(group, version, kind)).is_some()
+    catalog
+        .get(&tidegate_core::catalog::Gvk::new(group, version, kind))
+        .is_some()
 }
 
 /// Namespace of objects that name none.

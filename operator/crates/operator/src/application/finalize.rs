@@ -22,7 +22,13 @@ pub(crate) async fn finalize(
     owner: &Owner,
     state: &mut AppState,
 ) -> Result<Again, String> {
-    if !app.metadata.finalizers.iter().flatten().any(|f| f == tidegate_api::names::FINALIZER_APPLICATION) {
+    if !app
+        .metadata
+        .finalizers
+        .iter()
+        .flatten()
+        .any(|f| f == tidegate_api::names::FINALIZER_APPLICATION)
+    {
         return Ok(Again::Never);
     }
     inventory::load(operator, key, state).await?;
@@ -41,12 +47,22 @@ pub(crate) async fn finalize(
         .filter_map(|f| f.kept_because.map(|why| format!("{} ({why})", f.id)))
         .collect();
     // A suspension stops releases; deleting the Application is a person's own act and is not held by it.
-    let Decision::Go(approved) = gate::decide(plan, None, Timestamp::now()) else { return Ok(Again::Never) };
+    let Decision::Go(approved) = gate::decide(plan, None, Timestamp::now()) else {
+        return Ok(Again::Never);
+    };
     let report = outcome::carry_out(operator, key, app, owner, state, &approved).await?;
     if !report.complete() {
         let line = failure_line(&report.failed, report.failed.len());
-        let note = format!("cannot delete all objects: {line}; or set spec.deletionPolicy to Orphan to leave them running");
-        operator.event(status::reference(key, app), true, "DeletionFailed", "Delete", &note);
+        let note = format!(
+            "cannot delete all objects: {line}; or set spec.deletionPolicy to Orphan to leave them running"
+        );
+        operator.event(
+            status::reference(key, app),
+            true,
+            "DeletionFailed",
+            "Delete",
+            &note,
+        );
         return Err(note);
     }
     let left = state.inventory.as_ref().map_or(0, |i| i.entries.len());

@@ -71,7 +71,12 @@ pub(crate) async fn carry_out(
 fn absorb(operator: &Operator, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
     let Outcome { id, result } = outcome;
     match result {
-        Ok(Done::Applied { sealed, live, adopted_from, .. }) => {
+        Ok(Done::Applied {
+            sealed,
+            live,
+            adopted_from,
+            ..
+        }) => {
             if let Some(from) = adopted_from {
                 report.adopted.push(format!("{id} (from {from})"));
             }
@@ -89,7 +94,9 @@ fn absorb(operator: &Operator, set: &mut InventorySet, report: &mut Report, plan
         Err(failure) => {
             report.transient |= matches!(failure.class, Class::Transient | Class::Waiting);
             report.reason.get_or_insert(failure.problem.reason);
-            report.failed.extend(failure.problems().map(|problem| problem.to_failure()));
+            report
+                .failed
+                .extend(failure.problems().map(|problem| problem.to_failure()));
         }
     }
 }

@@ -59,7 +59,11 @@ fn retry(operator: &Operator, key: &Key, state: &mut AppState, deleting: bool, m
     tracing::warn!(application = %key, error = %message, "reconcile failed and is tried again");
     operator.metrics.reconciled("Application", "error");
     if !deleting {
-        state.progress = Some(Progress::Failed { reason: "Retrying", message, stalled: false });
+        state.progress = Some(Progress::Failed {
+            reason: "Retrying",
+            message,
+            stalled: false,
+        });
     }
     let wait = Backoff::RECONCILE.wait(state.failures, operator.seed(key));
     state.failures = state.failures.saturating_add(1);
@@ -77,7 +81,10 @@ async fn step(
     operator.set_finalizer(key, app, true).await?;
     inventory::load(operator, key, state).await?;
     if let Some((why, until)) = gate::suspended(app.spec.suspend.as_ref(), Timestamp::now()) {
-        state.progress = Some(Progress::Waiting { reason: "Suspended", message: why });
+        state.progress = Some(Progress::Waiting {
+            reason: "Suspended",
+            message: why,
+        });
         return Ok(until.map_or(Again::Never, Again::at));
     }
     let set = state.inventory.clone().unwrap_or_default();
@@ -101,7 +108,11 @@ async fn step(
         Known::Failed(progress) => {
             let stalled = matches!(progress, Progress::Failed { stalled: true, .. });
             state.progress = Some(progress);
-            let again = if stalled { Again::Never } else { Again::after(Backoff::RECONCILE.wait(state.failures, operator.seed(key))) };
+            let again = if stalled {
+                Again::Never
+            } else {
+                Again::after(Backoff::RECONCILE.wait(state.failures, operator.seed(key)))
+            };
             state.failures = state.failures.saturating_add(1);
             return Ok(again);
         }
@@ -122,14 +133,21 @@ fn source(operator: &Operator, app: &Application, key: &Key) -> Result<Source, P
     let wanted = Key::new(&key.namespace, &app.spec.source.name);
     let waiting = |reason, message| Err(Progress::Waiting { reason, message });
     let Some(repository) = operator.repositories.get(&wanted) else {
-        let message = format!("spec.source: there is no GitRepository {wanted}; create it or correct the name");
+        let message =
+            format!("spec.source: there is no GitRepository {wanted}; create it or correct the name");
         return waiting("SourceNotFound", message);
     };
     if let Some(source) = operator.sources.get(&wanted) {
         return Ok((*source).clone());
     }
-    let conditions = repository.status.as_ref().map(|s| s.conditions.as_slice()).unwrap_or_default();
-    let ready = conditions.iter().find(|c| c.type_ == "Ready" && c.status == "False");
+    let conditions = repository
+        .status
+        .as_ref()
+        .map(|s| s.conditions.as_slice())
+        .unwrap_or_default();
+    let ready = conditions
+        .iter()
+        .find(|c| c.type_ == "Ready" && c.status == "False");
     let why = ready.map_or_else(|| "it has not been fetched yet".to_owned(), |c| c.message.clone());
     waiting("SourceNotReady", format!("GitRepository {wanted}: {why}"))
 }
@@ -137,14 +155,22 @@ fn source(operator: &Operator, app: &Application, key: &Key) -> Result<Source, P
 /// True while `tidegate.io/requestedAt` has a value that was not answered.
 fn is_asked(app: &Application) -> bool {
     let asked = requested_at(app.metadata.annotations.as_ref());
-    asked.is_some() && asked != app.status.as_ref().and_then(|s| s.last_handled_requested_at.clone())
+    asked.is_some()
+        && asked
+            != app
+                .status
+                .as_ref()
+                .and_then(|s| s.last_handled_requested_at.clone())
 }
 
 enum Known {
     /// Nothing that shapes the set changed since it was last looked at.
     Unchanged,
     Admitted(Arc<Rendered>),
-    Refused { reason: &'static str, problems: Arc<Vec<Problem>> },
+    Refused {
+        reason: &'static str,
+        problems: Arc<Vec<Problem>>,
+    },
     Failed(Progress),
 }
 
@@ -158,24 +184,52 @@ async fn newest(
     asked: bool,
 ) -> Result<Known, String> {
     let commit = &source.revision.commit;
-    let tree = match operator.git.tree_id(&source.remote, commit, &app.spec.source.path).await {
+    let tree = match operator
+        .git
+        .tree_id(&source.remote, commit, &app.spec.source.path)
+        .await
+    {
         Ok(tree) => tree,
         Err(error) => {
             let stalled = error.class() == tidegate_git::Class::Terminal;
             operator.poll_again(app, &error);
-            return Ok(Known::Failed(Progress::Failed { reason: error.reason(), message: error.to_string(), stalled }));
+            return Ok(Known::Failed(Progress::Failed {
+                reason: error.reason(),
+                message: error.to_string(),
+                stalled,
+            }));
         }
     };
     let kinds = operator.kinds_version();
-    let seen = state.newest.as_ref().filter(|n| n.tree == tree && n.generation == app.metadata.generation);
+    let seen = state
+        .newest
+        .as_ref()
+        .filter(|n| n.tree == tree && n.generation == app.metadata.generation);
     match seen {
-        Some(Newest { result: Ok(_), .. }) if !asked && state.open.as_ref().is_none_or(|o| o.status.phase == Phase::Verifying) => {
+        Some(Newest { result: Ok(_), .. })
+            if !asked
+                && state
+                    .open
+                    .as_ref()
+                    .is_none_or(|o| o.status.phase == Phase::Verifying) =>
+        {
             return Ok(Known::Unchanged);
         }
-        Some(Newest { result: Err(_), kinds: then, .. }) if !asked && *then == kinds => return Ok(Known::Unchanged),
+        Some(Newest {
+            result: Err(_),
+            kinds: then,
+            ..
+        }) if !asked && *then == kinds => return Ok(Known::Unchanged),
         _ => {}
     }
-    let remember = |result| Some(Newest { tree: tree.clone(), generation: app.metadata.generation, kinds, result });
+    let remember = |result| {
+        Some(Newest {
+            tree: tree.clone(),
+            generation: app.metadata.generation,
+            kinds,
+            result,
+        })
+    };
     match desired(operator, app, owner, &source.remote, commit).await {
         Ok(rendered) => {
             state.newest = remember(Ok(Digest::from(&*rendered)));
@@ -187,15 +241,26 @@ async fn newest(
             let reason = problems.first().map_or("Inadmissible", |p| p.reason);
             Ok(Known::Refused { reason, problems })
         }
-        Err(Refusal::Failed { reason, message, stalled }) => {
+        Err(Refusal::Failed {
+            reason,
+            message,
+            stalled,
+        }) => {
             state.newest = None;
-            Ok(Known::Failed(Progress::Failed { reason, message, stalled }))
+            Ok(Known::Failed(Progress::Failed {
+                reason,
+                message,
+                stalled,
+            }))
         }
     }
 }
 
 /// Records a commit that is refused as a whole, once for each commit and generation.
-#[expect(clippy::too_many_arguments, reason = "the facts of one record; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the facts of one record; a struct would only rename them"
+)]
 async fn deny(
     operator: &Operator,
     key: &Key,
@@ -216,24 +281,40 @@ async fn deny(
             && s.observed_generation == app.metadata.generation
             && s.display.phase == Phase::Denied.as_str()
     });
-    state.progress = Some(Progress::Failed { reason, message: message.clone(), stalled: true });
+    state.progress = Some(Progress::Failed {
+        reason,
+        message: message.clone(),
+        stalled: true,
+    });
     if recorded {
         return Ok(());
     }
     let tree = state.newest.as_ref().map(|n| n.tree.clone()).unwrap_or_default();
     let trigger = trigger(app, &revision.commit);
-    let subject = Subject { revision, tree: &tree, trigger, detected: source.detected, digest: "" };
+    let subject = Subject {
+        revision,
+        tree: &tree,
+        trigger,
+        detected: source.detected,
+        digest: "",
+    };
     let mut open = release::open(operator, key, app, subject, Default::default()).await?;
     open.fail(problems.iter().map(Problem::to_failure).collect(), Vec::new());
     release::finish(operator, key, app, &mut open, Phase::Denied, &summary).await?;
     edits.phase = Some(Phase::Denied);
-    edits.attempted =
-        Some(Attempted { commit: revision.commit.clone(), sequence: open.spec.sequence, digest: None });
+    edits.attempted = Some(Attempted {
+        commit: revision.commit.clone(),
+        sequence: open.spec.sequence,
+        digest: None,
+    });
     Ok(())
 }
 
 fn trigger(app: &Application, commit: &str) -> Trigger {
-    let attempted = app.status.as_ref().and_then(|s| s.last_attempted_revision.as_deref());
+    let attempted = app
+        .status
+        .as_ref()
+        .and_then(|s| s.last_attempted_revision.as_deref());
     match attempted {
         Some(last) if last != commit => Trigger::Commit,
         Some(_) if is_asked(app) => Trigger::Manual,
@@ -249,11 +330,15 @@ fn needs_work(operator: &Operator, app: &Application, state: &AppState) -> bool 
         return false;
     }
     let live = operator.live_of(set);
-    set.entries.iter().any(|(id, entry)| match (&entry.sealed, live.get(id)) {
-        (Some(sealed), Some(record)) => tidegate_core::plan::drifted(sealed, record) && !already_corrected(state, id, record),
-        (Some(_), None) => true,
-        (None, _) => false,
-    })
+    set.entries
+        .iter()
+        .any(|(id, entry)| match (&entry.sealed, live.get(id)) {
+            (Some(sealed), Some(record)) => {
+                tidegate_core::plan::drifted(sealed, record) && !already_corrected(state, id, record)
+            }
+            (Some(_), None) => true,
+            (None, _) => false,
+        })
 }
 
 /// True when a correction of that object came out with this very digest: repeating it changes nothing.
@@ -263,7 +348,10 @@ fn already_corrected(
     record: &tidegate_core::live::LiveRecord,
 ) -> bool {
     let now = record.ours.clone().unwrap_or_default();
-    state.corrected.iter().any(|(key, digest)| *key == id.key() && *digest == now)
+    state
+        .corrected
+        .iter()
+        .any(|(key, digest)| *key == id.key() && *digest == now)
 }
 
 /// The set that runs: that of the newest commit if it was admitted, else of the last applied one.
@@ -276,7 +364,11 @@ async fn running(
 ) -> Result<Option<Arc<Rendered>>, String> {
     let admitted = matches!(&state.newest, Some(Newest { result: Ok(_), .. }));
     let applied = app.status.as_ref().and_then(|s| s.last_applied_revision.clone());
-    let commit = if admitted { Some(source.revision.commit.clone()) } else { applied };
+    let commit = if admitted {
+        Some(source.revision.commit.clone())
+    } else {
+        applied
+    };
     let Some(commit) = commit else { return Ok(None) };
     match desired(operator, app, owner, &source.remote, &commit).await {
         Ok(rendered) => Ok(Some(rendered)),
@@ -305,7 +397,10 @@ async fn settle(
 }
 
 /// Plans, asks the gate, and carries out.
-#[expect(clippy::too_many_arguments, reason = "the facts of one step; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the facts of one step; a struct would only rename them"
+)]
 async fn act(
     operator: &Arc<Operator>,
     key: &Key,
@@ -331,11 +426,17 @@ async fn act(
     if plan.is_empty() && plan.forgotten.is_empty() {
         return nothing_to_write(operator, key, app, state, edits, source, &rendered, refused).await;
     }
-    let correction = plan.steps.iter().all(|s| matches!(s.cause, Cause::Drifted | Cause::Missing));
+    let correction = plan
+        .steps
+        .iter()
+        .all(|s| matches!(s.cause, Cause::Drifted | Cause::Missing));
     if (refused || same) && correction && state.open.is_none() && !plan.steps.is_empty() {
         return correct_drift(operator, key, app, owner, state, plan).await;
     }
-    let failed_before = app.status.as_ref().is_some_and(|s| s.display.phase == Phase::Failed.as_str());
+    let failed_before = app
+        .status
+        .as_ref()
+        .is_some_and(|s| s.display.phase == Phase::Failed.as_str());
     if refused || (same && failed_before && !asked && state.open.is_none()) {
         return settle(operator, key, app, state, edits).await;
     }
@@ -355,7 +456,10 @@ fn make_plan(operator: &Operator, app: &Application, set: &InventorySet, rendere
 }
 
 /// The cluster is as the commit says already: the commit is noted, no Release is made for it.
-#[expect(clippy::too_many_arguments, reason = "the facts of one step; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the facts of one step; a struct would only rename them"
+)]
 async fn nothing_to_write(
     operator: &Operator,
     key: &Key,
@@ -375,7 +479,11 @@ async fn nothing_to_write(
             sequence,
             digest: Some(rendered.digest.clone()),
         });
-        if app.status.as_ref().is_some_and(|s| s.display.phase == Phase::Denied.as_str()) {
+        if app
+            .status
+            .as_ref()
+            .is_some_and(|s| s.display.phase == Phase::Denied.as_str())
+        {
             edits.phase = Some(Phase::Succeeded);
         }
     }
@@ -383,7 +491,11 @@ async fn nothing_to_write(
 }
 
 fn applied(source: &Source, release: Option<String>) -> Applied {
-    Applied { commit: source.revision.commit.clone(), display: status::shown(&source.revision), release }
+    Applied {
+        commit: source.revision.commit.clone(),
+        display: status::shown(&source.revision),
+        release,
+    }
 }
 
 /// Puts live objects back. Makes no Release: counted, evented, shown in `status.drift`.
@@ -401,11 +513,18 @@ async fn correct_drift(
     };
     let report = outcome::carry_out(operator, key, app, owner, state, &approved).await?;
     if !report.complete() {
-        return Err(format!("drift could not be put back: {}", failure_line(&report.failed, report.failed.len())));
+        return Err(format!(
+            "drift could not be put back: {}",
+            failure_line(&report.failed, report.failed.len())
+        ));
     }
     let steps = &approved.get().steps;
     for step in steps {
-        let sealed = state.inventory.as_ref().and_then(|i| i.entries.get(&step.id)).and_then(|e| e.sealed.as_ref());
+        let sealed = state
+            .inventory
+            .as_ref()
+            .and_then(|i| i.entries.get(&step.id))
+            .and_then(|e| e.sealed.as_ref());
         let digest = sealed.map(|s| s.ours.clone()).unwrap_or_default();
         state.corrected.retain(|(k, _)| *k != step.id.key());
         state.corrected.push((step.id.key(), digest));
@@ -416,13 +535,25 @@ async fn correct_drift(
     state.drift.fields = lines.fields;
     operator.metrics.corrected(&key.namespace, &key.name, steps.len());
     let by = state.drift.manager.as_deref().unwrap_or("somebody");
-    let note = format!("Put back what {by} had changed: {}", state.drift.fields.join(", "));
-    operator.event(status::reference(key, app), false, "DriftCorrected", "Correct", &record::shorten(&note, 900));
+    let note = format!(
+        "Put back what {by} had changed: {}",
+        state.drift.fields.join(", ")
+    );
+    operator.event(
+        status::reference(key, app),
+        false,
+        "DriftCorrected",
+        "Correct",
+        &record::shorten(&note, 900),
+    );
     Ok(Again::Never)
 }
 
 /// Makes or continues a Release and carries its plan out.
-#[expect(clippy::too_many_arguments, reason = "the facts of one release; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the facts of one release; a struct would only rename them"
+)]
 async fn release_plan(
     operator: &Arc<Operator>,
     key: &Key,
@@ -440,7 +571,10 @@ async fn release_plan(
     let approved = match gate::decide(plan, app.spec.suspend.as_ref(), Timestamp::now()) {
         Decision::Go(approved) => approved,
         Decision::Wait { until, why } => {
-            state.progress = Some(Progress::Waiting { reason: "Waiting", message: why });
+            state.progress = Some(Progress::Waiting {
+                reason: "Waiting",
+                message: why,
+            });
             return Ok(until.map_or(Again::Never, Again::at));
         }
     };
@@ -472,7 +606,9 @@ async fn supersede(
     rendered: &Rendered,
     source: &Source,
 ) -> Result<(), String> {
-    let Some(open) = state.open.as_mut().filter(|open| open.digest != rendered.digest) else { return Ok(()) };
+    let Some(open) = state.open.as_mut().filter(|open| open.digest != rendered.digest) else {
+        return Ok(());
+    };
     let message = format!("{} took its place", status::shown(&source.revision));
     release::finish(operator, key, app, open, Phase::Superseded, &message).await?;
     state.open = None;
@@ -494,7 +630,10 @@ async fn previous(
     desired(operator, app, owner, &source.remote, &commit).await.ok()
 }
 
-#[expect(clippy::too_many_arguments, reason = "the facts of one release; a struct would only rename them")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the facts of one release; a struct would only rename them"
+)]
 async fn finish_apply(
     operator: &Operator,
     key: &Key,
@@ -505,7 +644,9 @@ async fn finish_apply(
     rendered: &Rendered,
     report: outcome::Report,
 ) -> Result<Again, String> {
-    let Some(mut open) = state.open.take() else { return Ok(Again::Never) };
+    let Some(mut open) = state.open.take() else {
+        return Ok(Again::Never);
+    };
     edits.attempted = Some(Attempted {
         commit: source.revision.commit.clone(),
         sequence: open.spec.sequence,
@@ -514,7 +655,11 @@ async fn finish_apply(
     let failed = locate(report.failed, rendered);
     if !failed.is_empty() || report.not_attempted > 0 {
         let line = failure_line(&failed, failed.len());
-        let line = if line.is_empty() { format!("{} objects were not tried", report.not_attempted) } else { line };
+        let line = if line.is_empty() {
+            format!("{} objects were not tried", report.not_attempted)
+        } else {
+            line
+        };
         open.fail(failed, Vec::new());
         if report.transient {
             edits.phase = Some(open.status.phase);
@@ -523,7 +668,10 @@ async fn finish_apply(
         }
         state.progress = Some(Progress::Failed {
             reason: report.reason.unwrap_or("ApplyFailed"),
-            message: format!("{} could not be applied as a whole: {line}", status::shown(&source.revision)),
+            message: format!(
+                "{} could not be applied as a whole: {line}",
+                status::shown(&source.revision)
+            ),
             stalled: true,
         });
         release::finish(operator, key, app, &mut open, Phase::Failed, &line).await?;
@@ -531,7 +679,10 @@ async fn finish_apply(
         return Ok(Again::Never);
     }
     if !report.adopted.is_empty() {
-        let note = format!("Took over objects that existed: {}", record::shorten(&report.adopted.join(", "), 800));
+        let note = format!(
+            "Took over objects that existed: {}",
+            record::shorten(&report.adopted.join(", "), 800)
+        );
         operator.event(status::reference(key, app), false, "Adopted", "Release", &note);
     }
     edits.applied = Some(applied(source, Some(open.name.clone())));
@@ -547,7 +698,10 @@ async fn finish_apply(
 fn locate(failed: Vec<Failure>, rendered: &Rendered) -> Vec<Failure> {
     let locate = |mut failure: Failure| {
         if failure.location.is_none() {
-            let object = rendered.objects.iter().find(|o| o.id.to_string() == failure.object);
+            let object = rendered
+                .objects
+                .iter()
+                .find(|o| o.id.to_string() == failure.object);
             failure.location = object.map(|o| o.location.to_string());
         }
         failure

@@ -63,7 +63,13 @@ impl Open {
             times.finished = time;
         }
         self.status.phase = phase;
-        self.status.display = record::display(&self.spec.revision, &self.status.plan, &self.status.times, phase, message);
+        self.status.display = record::display(
+            &self.spec.revision,
+            &self.status.plan,
+            &self.status.times,
+            phase,
+            message,
+        );
     }
 
     /// Replaces the results.
@@ -106,7 +112,12 @@ pub(crate) async fn open(
         planned: Some(Timestamp::now().to_string()),
         ..Times::default()
     };
-    let status = ReleaseStatus { plan, times, results: Results::default(), ..ReleaseStatus::default() };
+    let status = ReleaseStatus {
+        plan,
+        times,
+        results: Results::default(),
+        ..ReleaseStatus::default()
+    };
     Ok(Open {
         name,
         spec,
@@ -132,10 +143,24 @@ pub(crate) async fn resume(
     unfinished.retain(|r| !r.status.as_ref().is_some_and(|s| s.phase.is_final()));
     unfinished.sort_by_key(|r| r.spec.sequence);
     let mut open: Vec<Open> = unfinished.into_iter().map(|r| reopened(r, digest)).collect();
-    let same = |o: &Open| o.spec.revision.commit == commit && Some(&o.spec.application_uid) == app.metadata.uid.as_ref();
-    let newest = if open.last().is_some_and(same) { open.pop() } else { None };
+    let same = |o: &Open| {
+        o.spec.revision.commit == commit && Some(&o.spec.application_uid) == app.metadata.uid.as_ref()
+    };
+    let newest = if open.last().is_some_and(same) {
+        open.pop()
+    } else {
+        None
+    };
     for mut old in open {
-        finish(operator, key, app, &mut old, Phase::Superseded, "left unfinished by an earlier process").await?;
+        finish(
+            operator,
+            key,
+            app,
+            &mut old,
+            Phase::Superseded,
+            "left unfinished by an earlier process",
+        )
+        .await?;
     }
     Ok(newest)
 }
@@ -169,14 +194,19 @@ fn to_object(key: &Key, name: &str, spec: &ReleaseSpec) -> Release {
 
 /// A label's value has at most 63 characters; Applications' names may be longer.
 pub(crate) fn label_value(name: &str) -> String {
-    name.get(..63).unwrap_or(name).trim_end_matches(['-', '.']).to_owned()
+    name.get(..63)
+        .unwrap_or(name)
+        .trim_end_matches(['-', '.'])
+        .to_owned()
 }
 
 /// Writes the status as it stands in memory.
 pub(crate) async fn write(operator: &Operator, key: &Key, open: &mut Open) -> Result<(), String> {
     let release = Key::new(&key.namespace, &open.name);
     let before = open.written.clone().unwrap_or_default();
-    operator.write_status(&operator.releases, &release, &open.uid, &before, &open.status).await?;
+    operator
+        .write_status(&operator.releases, &release, &open.uid, &before, &open.status)
+        .await?;
     open.written = Some(open.status.clone());
     Ok(())
 }
@@ -198,7 +228,13 @@ pub(crate) async fn finish(
     }
     let warning = matches!(phase, Phase::Failed | Phase::Denied | Phase::RolledBack);
     let note = format!("Release {} of {}: {message}", open.name, open.short_revision());
-    operator.event(crate::application::status::reference(key, app), warning, phase.as_str(), "Release", &note);
+    operator.event(
+        crate::application::status::reference(key, app),
+        warning,
+        phase.as_str(),
+        "Release",
+        &note,
+    );
     prune_history(operator, key, app, open).await
 }
 
@@ -209,14 +245,26 @@ async fn prune_history(operator: &Operator, key: &Key, app: &Application, open: 
         .into_iter()
         .filter(|r| r.status.as_ref().is_some_and(|s| s.phase.is_final()))
         .collect();
-    let numbered = finished.iter().filter_map(|r| Some((r.spec.sequence, r.metadata.name.clone()?))).collect();
+    let numbered = finished
+        .iter()
+        .filter_map(|r| Some((r.spec.sequence, r.metadata.name.clone()?)))
+        .collect();
     let status = app.status.as_ref();
-    let good = status.and_then(|s| s.last_good_release.as_deref()).unwrap_or_default();
-    let current = status.and_then(|s| s.current_release.as_deref()).unwrap_or_default();
+    let good = status
+        .and_then(|s| s.last_good_release.as_deref())
+        .unwrap_or_default();
+    let current = status
+        .and_then(|s| s.current_release.as_deref())
+        .unwrap_or_default();
     let limit = usize::try_from(app.spec.history_limit).unwrap_or(20);
     for name in record::beyond_history(numbered, limit, &[good, current, &open.name]) {
-        let uid = finished.iter().find(|r| r.metadata.name.as_ref() == Some(&name)).and_then(|r| r.metadata.uid.as_deref());
-        operator.delete_release(&key.namespace, &name, uid.unwrap_or_default()).await?;
+        let uid = finished
+            .iter()
+            .find(|r| r.metadata.name.as_ref() == Some(&name))
+            .and_then(|r| r.metadata.uid.as_deref());
+        operator
+            .delete_release(&key.namespace, &name, uid.unwrap_or_default())
+            .await?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! The Application's status: facts in, one patch out, none when nothing changed.
 
 use jiff::Timestamp;
-use tidegate_cluster::events::Regarding;
-use tidegate_api::release::Phase;
 use tidegate_api::Application;
+use tidegate_api::release::Phase;
+use tidegate_cluster::events::Regarding;
 use tidegate_core::record;
 use tidegate_core::status::{self as facts, Facts, Observed, Progress};
 
@@ -70,8 +70,14 @@ pub(crate) async fn write(
         status.drift.fields = news.fields;
     }
     status.last_handled_requested_at = requested_at(app.metadata.annotations.as_ref());
-    let nothing = Progress::Waiting { reason: "Pending", message: "Has not been looked at yet".to_owned() };
-    let source = format!("{:?}/{}:{}", app.spec.source.kind, app.spec.source.name, app.spec.source.path);
+    let nothing = Progress::Waiting {
+        reason: "Pending",
+        message: "Has not been looked at yet".to_owned(),
+    };
+    let source = format!(
+        "{:?}/{}:{}",
+        app.spec.source.kind, app.spec.source.name, app.spec.source.path
+    );
     facts::write(
         &mut status,
         &Facts {
@@ -89,13 +95,21 @@ pub(crate) async fn write(
     }
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let nothing = serde_json::Value::Null;
-    let known = app.status.as_ref().map_or(nothing, |_| serde_json::to_value(&before).unwrap_or_default());
+    let known = app
+        .status
+        .as_ref()
+        .map_or(nothing, |_| serde_json::to_value(&before).unwrap_or_default());
     let after = serde_json::to_value(&status).unwrap_or_default();
-    match operator.write_status(&operator.own_applications, key, uid, &known, &after).await {
+    match operator
+        .write_status(&operator.own_applications, key, uid, &known, &after)
+        .await
+    {
         Ok(_) => operator.remember_status(key, status),
         Err(error) => {
             tracing::warn!(application = %key, %error, "the status could not be written and is tried again");
-            operator.application_queue.add_at(key.clone(), tokio::time::Instant::now() + STATUS_RETRY);
+            operator
+                .application_queue
+                .add_at(key.clone(), tokio::time::Instant::now() + STATUS_RETRY);
         }
     }
 }

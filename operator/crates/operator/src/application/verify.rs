@@ -31,31 +31,50 @@ pub(crate) async fn verify(
     observed: &Observed,
     edits: &mut Edits,
 ) -> Result<Again, String> {
-    let Some(mut open) = state.open.take() else { return Ok(Again::Never) };
+    let Some(mut open) = state.open.take() else {
+        return Ok(Again::Never);
+    };
     let now = Timestamp::now();
     if observed.healthy() {
-        let message = format!("{} of {} objects are healthy", observed.counts.healthy, observed.counts.total);
+        let message = format!(
+            "{} of {} objects are healthy",
+            observed.counts.healthy, observed.counts.total
+        );
         let finished = release::finish(operator, key, app, &mut open, Phase::Succeeded, &message).await;
         return close(state, open, edits, Progress::Synced, finished);
     }
-    let deadline = *open.deadline.get_or_insert_with(|| now.checked_add(health_timeout(app)).unwrap_or(now));
+    let deadline = *open
+        .deadline
+        .get_or_insert_with(|| now.checked_add(health_timeout(app)).unwrap_or(now));
     let (failures, hopeless) = failures(operator, state, now).await;
     let late = now >= deadline;
     if late || hopeless {
         let line = failure_line(&failures, failures.len());
-        let message = if late { format!("not healthy within {}: {line}", app.spec.health.timeout) } else { line };
+        let message = if late {
+            format!("not healthy within {}: {line}", app.spec.health.timeout)
+        } else {
+            line
+        };
         open.fail(failures, Vec::new());
         let finished = release::finish(operator, key, app, &mut open, Phase::Failed, &message).await;
         return close(state, open, edits, Progress::Synced, finished);
     }
-    let waits_for = observed.pending.first().or(observed.failed.first()).cloned().unwrap_or_default();
+    let waits_for = observed
+        .pending
+        .first()
+        .or(observed.failed.first())
+        .cloned()
+        .unwrap_or_default();
     let message = format!("Release {} waits for health: {waits_for}", open.name);
     if open.status.phase != Phase::Verifying {
         open.turn(Phase::Verifying, &message, now);
         release::write(operator, key, &mut open).await?;
         edits.phase = Some(Phase::Verifying);
     }
-    state.progress = Some(Progress::Working { reason: "Verifying", message });
+    state.progress = Some(Progress::Working {
+        reason: "Verifying",
+        message,
+    });
     state.open = Some(open);
     Ok(Again::at(deadline).sooner(Again::after(POD_LOOK)))
 }
@@ -82,7 +101,9 @@ fn close(
 
 /// Objects that are not healthy with the pods' own reason, and whether waiting is hopeless.
 async fn failures(operator: &Operator, state: &AppState, now: Timestamp) -> (Vec<Failure>, bool) {
-    let Some(inventory) = &state.inventory else { return (Vec::new(), false) };
+    let Some(inventory) = &state.inventory else {
+        return (Vec::new(), false);
+    };
     let live = operator.live_of(inventory);
     let mut failures = Vec::new();
     let mut hopeless = false;
@@ -94,7 +115,11 @@ async fn failures(operator: &Operator, state: &AppState, now: Timestamp) -> (Vec
         }
         hopeless |= record.is_some_and(|r| r.health == HealthStatus::Failed);
         let message = record.map_or_else(|| "not found".to_owned(), |r| r.message.clone());
-        let mut failure = Failure { object: id.to_string(), message, ..Failure::default() };
+        let mut failure = Failure {
+            object: id.to_string(),
+            message,
+            ..Failure::default()
+        };
         if has_pods(id) && looked < MAX_WORKLOADS {
             looked += 1;
             let (reason, failed) = pods(operator, id, &entry.version, now).await;
@@ -114,8 +139,12 @@ fn has_pods(id: &ObjectId) -> bool {
 }
 
 async fn pods(operator: &Operator, id: &ObjectId, version: &str, now: Timestamp) -> (Option<String>, bool) {
-    let Some(workload) = operator.read_object(id, version).await else { return (None, false) };
-    let Some(selector) = selector_of(&workload) else { return (None, false) };
+    let Some(workload) = operator.read_object(id, version).await else {
+        return (None, false);
+    };
+    let Some(selector) = selector_of(&workload) else {
+        return (None, false);
+    };
     let pods: Vec<Value> = operator.pods(&id.namespace, &selector).await;
     (pod_reason(&pods), failed_by_pods(&workload, &pods, now).is_some())
 }
