@@ -430,7 +430,7 @@ async fn a_delete_that_waits_for_finalizers_stays_and_a_conflict_is_read_anew() 
     })
     .await;
     assert_eq!(outcomes[0].result.clone().unwrap(), Done::Deleting);
-    assert_eq!(log.lock().unwrap().len(), 4);
+    assert_eq!(log.lock().unwrap().len(), 5);
 }
 
 #[tokio::test]

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use super::*;
 
-fn refusal(code: u16, message: &str, details: Value) -> Refusal {
-    let body = json!({"kind": "Status", "message": message, "reason": "X", "details": details});
+fn refusal(code: u16, message: &str, details: impl Into<Value>) -> Refusal {
+    let body = json!({"kind": "Status", "message": message, "reason": "X", "details": details.into()});
     Refusal::read(code, body.to_string().as_bytes())
 }
 
@@ -79,7 +79,7 @@ fn each_refusal_has_its_class() {
         (
             409,
             "Operation cannot be fulfilled",
-            named.clone(),
+            named,
             Class::Transient,
             "Conflict",
         ),

@@ -6,11 +6,11 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::fake::{Log, Reply, Seen, clients, status};
 
-fn shard(name: &str, spec: Value) -> Value {
+fn shard(name: &str, spec: impl Into<Value>) -> Value {
     json!({
         "apiVersion": "tidegate.io/v1alpha1", "kind": "Inventory",
         "metadata": {"name": name, "namespace": "shop", "uid": "u", "resourceVersion": "5", "generation": 3},
-        "spec": spec,
+        "spec": spec.into(),
     })
 }
 
@@ -86,8 +86,14 @@ async fn a_status_is_sent_only_where_it_changed() {
         seen.path,
         "/apis/tidegate.io/v1alpha1/namespaces/shop/inventories/a/status"
     );
-    let status = json!({"phase": "Done", "message": null, "count": {"b": 3}});
-    assert_eq!(seen.body, json!({"metadata": {"uid": "u"}, "status": status}));
+    assert_eq!(
+        seen.body[0],
+        json!({"op": "test", "path": "/metadata/uid", "value": "u"})
+    );
+    assert_eq!(
+        seen.body[1],
+        json!({"op": "add", "path": "/status", "value": after})
+    );
 }
 
 #[tokio::test]

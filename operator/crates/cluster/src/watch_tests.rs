@@ -27,8 +27,8 @@ fn list(version: &str, items: &[Value]) -> Reply {
     )
 }
 
-fn event(sort: &str, object: Value) -> Value {
-    json!({"type": sort, "object": object})
+fn event(sort: &str, object: impl Into<Value>) -> Value {
+    json!({"type": sort, "object": object.into()})
 }
 
 fn gvk() -> Gvk {

@@ -43,9 +43,10 @@ impl Run<'_> {
             }
             let call = self.deletion(id, &path, metadata);
             match self.clients.json(&call).await {
-                // A Status means gone; the object itself means that something still holds it.
+                // A Status means gone. The object itself means that something still holds it, but for Services, which
+                // answer so although they are gone.
                 Ok((_, answer)) if answer["kind"] == "Status" => return Ok(Done::Deleted),
-                Ok(_) => return Ok(Done::Deleting),
+                Ok(_) => return self.after_delete(id, path, &metadata["uid"]).await,
                 Err(error) if error.refusal().is_some_and(Refusal::object_missing) => {
                     return Ok(Done::Deleted);
                 }
@@ -55,6 +56,13 @@ impl Run<'_> {
         }
         let message = "it changes faster than it can be deleted; it is tried again".to_owned();
         Err(Failure::one(id, None, Class::Transient, "Conflict", message))
+    }
+
+    async fn after_delete(&self, id: &ObjectId, path: String, uid: &Value) -> Result<Done, Failure> {
+        let live = self.clients.find(&id.kind, path).await;
+        let live = live.map_err(|error| Failure::of(id, None, &error))?;
+        let held = live.is_some_and(|live| live["metadata"]["uid"] == *uid);
+        Ok(if held { Done::Deleting } else { Done::Deleted })
     }
 
     fn deletion<'c>(&'c self, id: &'c ObjectId, path: &str, metadata: &Value) -> Call<'c> {

@@ -3,7 +3,7 @@
 use http::Method;
 use kube::ResourceExt as _;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tidegate_api::inventory::Inventory;
 use tidegate_api::names;
 
@@ -46,8 +46,9 @@ impl<K: OwnKind> Own<K> {
             .collect()
     }
 
-    /// Brings the status from `before` to `after`. Sends only what differs, nothing when nothing does; true when
-    /// something was sent. The object must have that uid.
+    /// Brings the status from `before` to `after`. Sends nothing when they are equal; true when something was sent. The
+    /// object must have that uid: a merge patch cannot ask for it, since the status endpoint passes over metadata, so
+    /// this is a JSON patch with a test. It replaces the whole status, of which we are the only writer.
     pub async fn patch_status<S: Serialize>(
         &self,
         namespace: &str,
@@ -56,17 +57,21 @@ impl<K: OwnKind> Own<K> {
         before: &S,
         after: &S,
     ) -> Result<bool, Error> {
-        let (before, after) = (to_value(before), to_value(after));
-        let Some(status) = merge_patch(&before, &after) else {
+        let after = to_value(after);
+        if to_value(before) == after {
             return Ok(false);
-        };
-        let patch = json!({"metadata": {"uid": uid}, "status": status});
+        }
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": uid},
+            {"op": "add", "path": "/status", "value": after},
+        ]);
         let path = format!(
             "{}/status?fieldManager={}",
             Self::path(namespace, name),
             names::FIELD_MANAGER
         );
-        self.merge("patch_status", path, &patch).await?;
+        let json_patch = "application/json-patch+json";
+        self.patch("patch_status", path, json_patch, &patch).await?;
         Ok(true)
     }
 
@@ -107,7 +112,10 @@ impl<K: OwnKind> Own<K> {
                 names::FIELD_MANAGER
             );
             tried += 1;
-            match self.merge("patch", path, &patch).await {
+            match self
+                .patch("patch", path, "application/merge-patch+json", &patch)
+                .await
+            {
                 Err(error) if error.code() == 409 && tried < TRIES => {}
                 Err(error) if error.refusal().is_some_and(crate::error::Refusal::object_missing) => {
                     return Ok(false);
@@ -162,10 +170,16 @@ impl<K: OwnKind> Own<K> {
         }
     }
 
-    async fn merge(&self, verb: &'static str, path: String, patch: &Value) -> Result<(), Error> {
+    async fn patch(
+        &self,
+        verb: &'static str,
+        path: String,
+        content_type: &'static str,
+        patch: &Value,
+    ) -> Result<(), Error> {
         let kind = K::kind(&());
         let call = Call::mutate(verb, Method::PATCH, &kind, path, &self.lease)
-            .body("application/merge-patch+json", patch.to_string().into_bytes());
+            .body(content_type, patch.to_string().into_bytes());
         self.clients.call(&call).await.map(|_| ())
     }
 
@@ -221,28 +235,4 @@ fn decode<K: OwnKind>(value: Value, namespace: &str, name: &str) -> Result<K, Er
 /// Our own types have text keys only, so that they always serialise.
 fn to_value<S: Serialize>(object: &S) -> Value {
     serde_json::to_value(object).unwrap_or_default()
-}
-
-/// The JSON merge patch (RFC 7396) from one value to another; `None` when they are equal.
-pub(super) fn merge_patch(before: &Value, after: &Value) -> Option<Value> {
-    if before == after {
-        return None;
-    }
-    let (Value::Object(before), Value::Object(after)) = (before, after) else {
-        return Some(after.clone());
-    };
-    let mut patch = Map::new();
-    for (key, value) in after {
-        let difference = match before.get(key) {
-            Some(old) => merge_patch(old, value),
-            None => Some(value.clone()),
-        };
-        if let Some(difference) = difference {
-            patch.insert(key.clone(), difference);
-        }
-    }
-    for key in before.keys().filter(|key| !after.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
-    }
-    Some(Value::Object(patch))
 }
