@@ -1,5 +1,7 @@
 //! The custom resources and the chart on a real API server: accepted, explained, enforced, installable.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use tidegate_e2e::{Cluster, Options};
 
 const CRDS: [&str; 4] = [

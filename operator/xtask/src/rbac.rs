@@ -18,7 +18,7 @@ pub(crate) const OPERATOR: &[Rule] = &[
     Rule {
         groups: &["tidegate.io"],
         resources: &["applications", "gitrepositories"],
-        verbs: &["get", "list", "watch", "patch", "update"],
+        verbs: &["get", "list", "watch", "patch"],
         why: "read what people ask for; patch sets and removes the finalizer. Never created or deleted by the operator",
     },
     Rule {
@@ -30,22 +30,11 @@ pub(crate) const OPERATOR: &[Rule] = &[
     Rule {
         groups: &["tidegate.io"],
         resources: &["applications/status", "gitrepositories/status", "releases/status"],
-        verbs: &["get", "patch", "update"],
+        verbs: &["patch"],
         why: "conditions, columns and phases",
     },
     Rule {
-        groups: &["tidegate.io"],
-        resources: &[
-            "applications/finalizers",
-            "gitrepositories/finalizers",
-            "releases/finalizers",
-            "inventories/finalizers",
-        ],
-        verbs: &["update"],
-        why: "owner references that block deletion, where OwnerReferencesPermissionEnforcement is on",
-    },
-    Rule {
-        groups: &["", "events.k8s.io"],
+        groups: &["events.k8s.io"],
         resources: &["events"],
         verbs: &["create", "patch"],
         why: "events on Applications and GitRepositories",
@@ -65,8 +54,8 @@ pub(crate) const OPERATOR: &[Rule] = &[
     Rule {
         groups: &["apiextensions.k8s.io"],
         resources: &["customresourcedefinitions"],
-        verbs: &["get", "list", "watch"],
-        why: "know when a kind appears and is established",
+        verbs: &["get"],
+        why: "wait until a CRD of the commit is established",
     },
 ];
 
@@ -75,7 +64,7 @@ pub(crate) const OWN_NAMESPACE: &[Rule] = &[
     Rule {
         groups: &["coordination.k8s.io"],
         resources: &["leases"],
-        verbs: &["get", "list", "watch", "create", "patch", "update"],
+        verbs: &["get", "create", "update"],
         why: "leader election: only the holder of the lease writes",
     },
     Rule {

@@ -1,6 +1,8 @@
 //! The custom resources as an API server and `kubectl explain` will see them: structural, bounded, described.
 //! That a real API server takes them and enforces their rules is tested in `e2e/tests/api.rs`.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
 use serde_json::Value;
 
 /// `(path, schema)` of every node below the root of every kind, `applications.spec.source.path`.
