@@ -33,7 +33,8 @@ cluster-stop:
 	@$(STEP) "build harness" bash -c '$(CARGO) build --locked -p tidegate-e2e'
 	@$(STEP) "cluster down" target/debug/e2e cluster-down
 
-# Against the current KUBECONFIG: with CRDs and nothing else.
+# Against the current KUBECONFIG, or what `make cluster` left running: with CRDs and nothing else.
+run: export KUBECONFIG := $(or $(KUBECONFIG),$(CURDIR)/e2e/.run/kubeconfig)
 run: tools build
 	@target/debug/e2e install-crds
 	target/debug/tidegate run --cache-dir e2e/.run/cache --http-addr 127.0.0.1:8080

@@ -37,7 +37,13 @@ pub struct Options {
 impl Default for Options {
     /// Everything, with two fake nodes.
     fn default() -> Self {
-        Self { name: "test".to_owned(), controllers: true, scheduler: true, nodes: 2, detached: false }
+        Self {
+            name: "test".to_owned(),
+            controllers: true,
+            scheduler: true,
+            nodes: 2,
+            detached: false,
+        }
     }
 }
 
@@ -76,8 +82,13 @@ impl Cluster {
         }
         let layout = Layout::new(dir.clone(), options.detached)?;
         let server = layout.server();
-        let mut cluster =
-            Self { dir, server, ca: String::new(), local: Some(layout.clone()), parts: Mutex::default() };
+        let mut cluster = Self {
+            dir,
+            server,
+            ca: String::new(),
+            local: Some(layout.clone()),
+            parts: Mutex::default(),
+        };
         if let Err(error) = cluster.start_parts(&layout, options).await {
             // Detached parts do not end by being dropped, and half a cluster serves nobody.
             cluster.parts().values_mut().for_each(Process::kill);
@@ -96,7 +107,12 @@ impl Cluster {
             Ok(ca) => ca,
             Err(error) => return Err(cluster.blame("kube-apiserver", &error)),
         };
-        kubeconfig::write(&cluster.admin_kubeconfig(), &cluster.server, &cluster.ca, &layout.token)?;
+        kubeconfig::write(
+            &cluster.admin_kubeconfig(),
+            &cluster.server,
+            &cluster.ca,
+            &layout.token,
+        )?;
         cluster.wait_api().await?;
         let admin = cluster.admin_kubeconfig();
         if options.controllers {
@@ -123,15 +139,30 @@ impl Cluster {
     pub async fn shared() -> Result<&'static Self> {
         static SHARED: tokio::sync::OnceCell<Cluster> = tokio::sync::OnceCell::const_new();
         let name = std::env::current_exe().ok();
-        let name = name.as_deref().and_then(Path::file_stem).map_or("test".into(), |n| n.to_string_lossy());
+        let name = name
+            .as_deref()
+            .and_then(Path::file_stem)
+            .map_or("test".into(), |n| n.to_string_lossy());
         let name = name.split('-').next().unwrap_or("test").to_owned();
-        SHARED.get_or_try_init(|| Self::start(Options { name, ..Options::default() })).await
+        SHARED
+            .get_or_try_init(|| {
+                Self::start(Options {
+                    name,
+                    ..Options::default()
+                })
+            })
+            .await
     }
 
     fn existing(dir: PathBuf, kubeconfig: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(kubeconfig).map_err(Error::file(kubeconfig))?;
-        let mut cluster =
-            Self { dir, server: String::new(), ca: String::new(), local: None, parts: Mutex::default() };
+        let mut cluster = Self {
+            dir,
+            server: String::new(),
+            ca: String::new(),
+            local: None,
+            parts: Mutex::default(),
+        };
         kubeconfig::write_private(&cluster.admin_kubeconfig(), &text)?;
         let view = |path: &str| {
             let tool = paths::tool("kubectl")?;
@@ -141,8 +172,13 @@ impl Cluster {
             crate::process::run(command.env("KUBECONFIG", cluster.admin_kubeconfig()))
         };
         let (server, ca) = (view("server")?, view("certificate-authority-data")?);
-        let ca = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, ca.trim())
-            .map_err(|e| Error::Setup(format!("{}: certificate-authority-data: {e}", kubeconfig.display())))?;
+        let ca =
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, ca.trim()).map_err(|e| {
+                Error::Setup(format!(
+                    "{}: certificate-authority-data: {e}",
+                    kubeconfig.display()
+                ))
+            })?;
         cluster.server = server;
         cluster.ca = String::from_utf8_lossy(&ca).into_owned();
         Ok(cluster)
@@ -150,7 +186,9 @@ impl Cluster {
 
     fn parts(&self) -> MutexGuard<'_, BTreeMap<&'static str, Process>> {
         // A panic of another test while it held the lock leaves the map whole: only inserts and removals happen.
-        self.parts.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.parts
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     fn hold(&self, part: &'static str, process: Process) {
@@ -185,7 +223,10 @@ impl Cluster {
     /// Process ids of the parts, by name.
     #[must_use]
     pub fn pids(&self) -> BTreeMap<String, u32> {
-        self.parts().iter().map(|(name, process)| ((*name).to_owned(), process.pid())).collect()
+        self.parts()
+            .iter()
+            .map(|(name, process)| ((*name).to_owned(), process.pid()))
+            .collect()
     }
 
     /// The administrator's kubeconfig.
@@ -218,10 +259,18 @@ impl Cluster {
     /// When the API server refuses.
     pub async fn namespace(&self, prefix: &str) -> Result<String> {
         let generate_name = Some(format!("{prefix}-"));
-        let namespace =
-            Namespace { metadata: ObjectMeta { generate_name, ..ObjectMeta::default() }, ..Namespace::default() };
+        let namespace = Namespace {
+            metadata: ObjectMeta {
+                generate_name,
+                ..ObjectMeta::default()
+            },
+            ..Namespace::default()
+        };
         let api: Api<Namespace> = Api::all(self.kube_client().await?);
-        let made = api.create(&PostParams::default(), &namespace).await.map_err(Error::api("create a namespace"))?;
+        let made = api
+            .create(&PostParams::default(), &namespace)
+            .await
+            .map_err(Error::api("create a namespace"))?;
         let name = made.metadata.name.unwrap_or_default();
         self.wait_service_account(&name, "default").await?;
         Ok(name)
@@ -239,12 +288,28 @@ impl Cluster {
     /// When the API server refuses.
     pub async fn service_account_token(&self, namespace: &str, name: &str) -> Result<String> {
         let api: Api<ServiceAccount> = Api::namespaced(self.kube_client().await?, namespace);
-        let spec = TokenRequestSpec { expiration_seconds: Some(3600), ..TokenRequestSpec::default() };
-        let request = TokenRequest { spec, ..TokenRequest::default() };
+        let spec = TokenRequestSpec {
+            expiration_seconds: Some(3600),
+            ..TokenRequestSpec::default()
+        };
+        let request = TokenRequest {
+            spec,
+            ..TokenRequest::default()
+        };
         let what = format!("create a token of ServiceAccount {namespace}/{name}");
-        let answer = api.create_token_request(name, &PostParams::default(), &request).await.map_err(Error::api(&what))?;
-        let no_token = || Error::Api { what, message: "the answer holds no token".to_owned() };
-        answer.status.map(|status| status.token).filter(|token| !token.is_empty()).ok_or_else(no_token)
+        let answer = api
+            .create_token_request(name, &PostParams::default(), &request)
+            .await
+            .map_err(Error::api(&what))?;
+        let no_token = || Error::Api {
+            what,
+            message: "the answer holds no token".to_owned(),
+        };
+        answer
+            .status
+            .map(|status| status.token)
+            .filter(|token| !token.is_empty())
+            .ok_or_else(no_token)
     }
 
     /// The API server's own request counts.
@@ -254,7 +319,12 @@ impl Cluster {
     pub async fn request_totals(&self) -> Result<RequestTotals> {
         let request = http::Request::get("/metrics").body(Vec::new());
         let request = request.map_err(|e| Error::Bug(format!("request of /metrics: {e}")))?;
-        let text = self.kube_client().await?.request_text(request).await.map_err(Error::api("GET /metrics"))?;
+        let text = self
+            .kube_client()
+            .await?
+            .request_text(request)
+            .await
+            .map_err(Error::api("GET /metrics"))?;
         Ok(RequestTotals::parse(&text))
     }
 
@@ -283,7 +353,15 @@ impl Cluster {
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let file = self.dir.join(format!("apply-{count}.yaml"));
         kubeconfig::write_private(&file, yaml)?;
-        let result = self.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", &file.display().to_string()]).await;
+        let result = self
+            .kubectl(&[
+                "apply",
+                "--server-side",
+                "--force-conflicts",
+                "-f",
+                &file.display().to_string(),
+            ])
+            .await;
         // Left behind it does no harm.
         drop(std::fs::remove_file(&file));
         result
@@ -305,7 +383,14 @@ impl Cluster {
     pub async fn helm_install_chart(&self, values: &[&str]) -> Result<String> {
         let chart = paths::root().join("charts/tidegate").display().to_string();
         let mut args = vec!["upgrade", "--install", "tidegate", &chart];
-        args.extend(["--namespace", "tidegate-system", "--create-namespace", "--wait", "--timeout", "2m"]);
+        args.extend([
+            "--namespace",
+            "tidegate-system",
+            "--create-namespace",
+            "--wait",
+            "--timeout",
+            "2m",
+        ]);
         for value in values {
             args.extend(["--set", value]);
         }
@@ -316,8 +401,17 @@ impl Cluster {
         let tool = paths::tool(name)?;
         let home = self.dir.join("home");
         let mut command = tokio::process::Command::new(&tool.program);
-        command.args(args).env("KUBECONFIG", self.admin_kubeconfig()).env("HOME", &home);
-        for variable in ["XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "KUBECACHEDIR", "HELM_NAMESPACE"] {
+        command
+            .args(args)
+            .env("KUBECONFIG", self.admin_kubeconfig())
+            .env("HOME", &home);
+        for variable in [
+            "XDG_CACHE_HOME",
+            "XDG_CONFIG_HOME",
+            "XDG_DATA_HOME",
+            "KUBECACHEDIR",
+            "HELM_NAMESPACE",
+        ] {
             command.env_remove(variable);
         }
         let running = command.stdin(Stdio::null()).kill_on_drop(true).output();
@@ -328,11 +422,18 @@ impl Cluster {
             last: "still running".to_owned(),
         };
         let started = tokio::time::timeout(limit, running).await.map_err(late)?;
-        started.map_err(|source| Error::Start { program: tool.program.display().to_string(), source })
+        started.map_err(|source| Error::Start {
+            program: tool.program.display().to_string(),
+            source,
+        })
     }
 
     fn layout(&self) -> Result<&Layout> {
-        let other = || Error::Setup("an existing cluster's API server cannot be stopped; run this test locally".to_owned());
+        let other = || {
+            Error::Setup(
+                "an existing cluster's API server cannot be stopped; run this test locally".to_owned(),
+            )
+        };
         self.local.as_ref().ok_or_else(other)
     }
 
@@ -374,11 +475,15 @@ impl Cluster {
             if let Some(status) = ended {
                 return Err(format!("it ended with {status}"));
             }
-            let request = http::Request::get("/readyz").body(Vec::new()).map_err(|e| e.to_string())?;
+            let request = http::Request::get("/readyz")
+                .body(Vec::new())
+                .map_err(|e| e.to_string())?;
             client.request_text(request).await.map_err(|e| e.to_string())
         };
         let ready = wait::until(PART_DEADLINE, "the API server to be ready", look).await;
-        ready.map(drop).map_err(|error| self.blame("kube-apiserver", &error))
+        ready
+            .map(drop)
+            .map_err(|error| self.blame("kube-apiserver", &error))
     }
 
     async fn add_nodes(&self, count: usize) -> Result<()> {
@@ -393,12 +498,16 @@ impl Cluster {
                            "allocatable": {"cpu": "64", "memory": "256Gi", "pods": "5000"}},
             }))
             .map_err(|e| Error::Bug(format!("the fake node: {e}")))?;
-            api.create(&PostParams::default(), &node).await.map_err(Error::api(&format!("create Node {name}")))?;
+            api.create(&PostParams::default(), &node)
+                .await
+                .map_err(Error::api(&format!("create Node {name}")))?;
         }
         let look = || async {
             let node = api.get("kwok-0").await.map_err(|e| e.to_string())?;
             let conditions = node.status.and_then(|s| s.conditions).unwrap_or_default();
-            let ready = conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True");
+            let ready = conditions
+                .iter()
+                .any(|c| c.type_ == "Ready" && c.status == "True");
             ready.then_some(()).ok_or(format!("conditions {conditions:?}"))
         };
         let ready = wait::until(PART_DEADLINE, "kwok's first node to be Ready", look).await;
@@ -415,7 +524,13 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let mut parts = std::mem::take(&mut *self.parts());
         // Clients first, storage last, so that nobody fills a log complaining.
-        for part in ["kwok", "kube-scheduler", "kube-controller-manager", "kube-apiserver", "etcd"] {
+        for part in [
+            "kwok",
+            "kube-scheduler",
+            "kube-controller-manager",
+            "kube-apiserver",
+            "etcd",
+        ] {
             drop(parts.remove(part));
         }
     }
@@ -429,7 +544,9 @@ pub async fn client_of(kubeconfig: &Path) -> Result<kube::Client> {
     let what = format!("kubeconfig {}", kubeconfig.display());
     let file = kube::config::Kubeconfig::read_from(kubeconfig).map_err(Error::api(&what))?;
     let options = kube::config::KubeConfigOptions::default();
-    let mut config = kube::Config::from_custom_kubeconfig(file, &options).await.map_err(Error::api(&what))?;
+    let mut config = kube::Config::from_custom_kubeconfig(file, &options)
+        .await
+        .map_err(Error::api(&what))?;
     config.connect_timeout = Some(Duration::from_secs(5));
     config.read_timeout = Some(Duration::from_secs(60));
     kube::Client::try_from(config).map_err(Error::api(&what))
@@ -440,11 +557,16 @@ fn stdout_of(name: &str, args: &[&str], output: &Output) -> Result<String> {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Command { command: format!("{name} {}", args.join(" ")), status: output.status.to_string(), stderr })
+    Err(Error::Command {
+        command: format!("{name} {}", args.join(" ")),
+        status: output.status.to_string(),
+        stderr,
+    })
 }
 
 fn existing_kubeconfig() -> Option<PathBuf> {
     let named = std::env::var_os("TIDEGATE_E2E_KUBECONFIG");
-    let current = || std::env::var_os("KUBECONFIG").filter(|_| std::env::var_os("TIDEGATE_E2E_EXISTING").is_some());
+    let current =
+        || std::env::var_os("KUBECONFIG").filter(|_| std::env::var_os("TIDEGATE_E2E_EXISTING").is_some());
     named.or_else(current).map(PathBuf::from)
 }

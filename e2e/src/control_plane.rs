@@ -25,14 +25,31 @@ impl Layout {
             let path = dir.join(sub);
             std::fs::create_dir_all(&path).map_err(Error::file(&path))?;
         }
-        let key = rcgen::KeyPair::generate().map_err(|e| Error::Bug(format!("making a service-account key: {e}")))?;
+        let key = rcgen::KeyPair::generate()
+            .map_err(|e| Error::Bug(format!("making a service-account key: {e}")))?;
         write_private(&dir.join("sa.key"), &key.serialize_pem())?;
         write_private(&dir.join("sa.pub"), &key.public_key_pem())?;
         let random = rcgen::KeyPair::generate().map_err(|e| Error::Bug(format!("making a token: {e}")))?;
-        let token: String = random.serialize_der().iter().skip(36).take(24).map(|b| format!("{b:02x}")).collect();
-        write_private(&dir.join("tokens.csv"), &format!("{token},e2e-admin,e2e-admin,\"system:masters\"\n"))?;
+        let token: String = random
+            .serialize_der()
+            .iter()
+            .skip(36)
+            .take(24)
+            .map(|b| format!("{b:02x}"))
+            .collect();
+        write_private(
+            &dir.join("tokens.csv"),
+            &format!("{token},e2e-admin,e2e-admin,\"system:masters\"\n"),
+        )?;
         let (etcd_client, etcd_peer, api) = (free_port()?, free_port()?, free_port()?);
-        Ok(Self { dir, etcd_client, etcd_peer, api, token, detached })
+        Ok(Self {
+            dir,
+            etcd_client,
+            etcd_peer,
+            api,
+            token,
+            detached,
+        })
     }
 
     pub(crate) fn server(&self) -> String {
@@ -51,13 +68,22 @@ impl Layout {
         let log = self.dir.join(format!("{part}.log"));
         let args = tool.first.into_iter().chain(args).collect();
         let env = vec![("HOME".to_owned(), self.path("home"))];
-        let start =
-            Start { part: part.to_owned(), program: tool.program, args, env, log, detached: self.detached };
+        let start = Start {
+            part: part.to_owned(),
+            program: tool.program,
+            args,
+            env,
+            log,
+            detached: self.detached,
+        };
         Process::start(start)
     }
 
     pub(crate) fn etcd(&self) -> Result<Process> {
-        let (client, peer) = (format!("http://127.0.0.1:{}", self.etcd_client), format!("http://127.0.0.1:{}", self.etcd_peer));
+        let (client, peer) = (
+            format!("http://127.0.0.1:{}", self.etcd_client),
+            format!("http://127.0.0.1:{}", self.etcd_peer),
+        );
         let args = vec![
             "--unsafe-no-fsync".to_owned(),
             format!("--data-dir={}", self.path("etcd/data")),
@@ -106,7 +132,11 @@ impl Layout {
             "--kube-api-burst=800".to_owned(),
             "--profiling=false".to_owned(),
         ];
-        self.start("kube-controller-manager", paths::tool("kube-controller-manager")?, args)
+        self.start(
+            "kube-controller-manager",
+            paths::tool("kube-controller-manager")?,
+            args,
+        )
     }
 
     pub(crate) fn scheduler(&self, kubeconfig: &Path) -> Result<Process> {
@@ -127,7 +157,10 @@ impl Layout {
     pub(crate) fn kwok(&self, kubeconfig: &Path) -> Result<Process> {
         let args = vec![
             format!("--kubeconfig={}", kubeconfig.display()),
-            format!("--config={}", paths::root().join("e2e/kwok/stages.yaml").display()),
+            format!(
+                "--config={}",
+                paths::root().join("e2e/kwok/stages.yaml").display()
+            ),
             "--manage-all-nodes=true".to_owned(),
             "--cidr=10.64.0.0/16".to_owned(),
             "--node-ip=10.63.0.1".to_owned(),

@@ -44,21 +44,31 @@ pub(crate) async fn play() -> Result<()> {
         interrupted = tokio::signal::ctrl_c() => Err(Error::Setup(format!("interrupted ({interrupted:?})"))),
     };
     if let Err(error) = end {
-        let ended = stage.operator.ended().map_or("is running".to_owned(), |status| format!("ended with {status}"));
+        let ended = stage
+            .operator
+            .ended()
+            .map_or("is running".to_owned(), |status| format!("ended with {status}"));
         return Err(stage.operator.error(&format!("{error}; the operator {ended}")));
     }
-    say(&format!("Done in {} s. All of it is described in README.md.", stage.started.elapsed().as_secs()));
+    say(&format!(
+        "Done in {} s. All of it is described in README.md.",
+        stage.started.elapsed().as_secs()
+    ));
     if std::env::var("KEEP").is_ok_and(|value| !value.is_empty() && value != "0") {
         say(&format!(
             "KEEP is set: all stays up until Ctrl-C.\n  export KUBECONFIG={}\n  git clone {}",
             stage.cluster.admin_kubeconfig().display(),
             stage.git.url("shop")
         ));
-        tokio::signal::ctrl_c().await.map_err(|e| Error::Bug(format!("waiting for Ctrl-C: {e}")))?;
+        tokio::signal::ctrl_c()
+            .await
+            .map_err(|e| Error::Bug(format!("waiting for Ctrl-C: {e}")))?;
     }
     let status = stage.operator.sigterm()?;
     if !status.success() {
-        return Err(stage.operator.error(&format!("asked to end, it ended with {status}")));
+        return Err(stage
+            .operator
+            .error(&format!("asked to end, it ended with {status}")));
     }
     stage.cluster.shutdown();
     Ok(())
@@ -69,8 +79,16 @@ async fn set() -> Result<Stage> {
     let tell = |line: &str| say(&format!("[{:>4} s] {line}", started.elapsed().as_secs()));
     operator::require_binary()?;
     tell("starting etcd, kube-apiserver, controllers, scheduler and two fake nodes");
-    let cluster = Cluster::start(Options { name: "demo".to_owned(), ..Options::default() }).await?;
-    tell(&format!("cluster is up at {}, logs in {}", cluster.server(), cluster.dir().display()));
+    let cluster = Cluster::start(Options {
+        name: "demo".to_owned(),
+        ..Options::default()
+    })
+    .await?;
+    tell(&format!(
+        "cluster is up at {}, logs in {}",
+        cluster.server(),
+        cluster.dir().display()
+    ));
     tell("helm install of charts/tidegate (no pods: fake nodes cannot run them)");
     cluster.helm_install_chart(&["replicaCount=0"]).await?;
     tell("starting the operator's binary with the token of the chart's service account");
@@ -81,5 +99,11 @@ async fn set() -> Result<Stage> {
     git.create("shop")?;
     let repo = TestRepo::new(&cluster.dir().join("work"), &git.url("shop"))?;
     repo.copy_from(&paths::root().join("e2e/demo/shop"))?;
-    Ok(Stage { cluster, git, repo, operator: running, started })
+    Ok(Stage {
+        cluster,
+        git,
+        repo,
+        operator: running,
+        started,
+    })
 }

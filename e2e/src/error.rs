@@ -121,6 +121,9 @@ impl Error {
     /// For `map_err` on calls of the API server.
     pub(crate) fn api<E: std::fmt::Display>(what: &str) -> impl FnOnce(E) -> Self + use<E> {
         let what = what.to_owned();
-        move |error| Self::Api { what, message: error.to_string() }
+        move |error| Self::Api {
+            what,
+            message: error.to_string(),
+        }
     }
 }

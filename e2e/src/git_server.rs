@@ -42,10 +42,17 @@ impl GitServer {
     /// When the folder or the port cannot be had.
     pub fn start(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(Error::file(dir))?;
-        let no_port = |source| Error::Start { program: "the git http server".to_owned(), source };
+        let no_port = |source| Error::Start {
+            program: "the git http server".to_owned(),
+            source,
+        };
         let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(no_port)?;
         let port = listener.local_addr().map_err(no_port)?.port();
-        let state = Arc::new(State { root: dir.to_owned(), on: AtomicBool::new(true), ..State::default() });
+        let state = Arc::new(State {
+            root: dir.to_owned(),
+            on: AtomicBool::new(true),
+            ..State::default()
+        });
         let accepting = Arc::clone(&state);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -83,9 +90,16 @@ impl GitServer {
     /// From now on asks for basic authentication; `None` lets everybody in.
     pub fn require(&self, user_and_password: Option<(&str, &str)>) {
         let encode = |(user, password): (&str, &str)| {
-            format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}")))
+            format!(
+                "Basic {}",
+                base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
+            )
         };
-        *self.state.credentials.lock().unwrap_or_else(PoisonError::into_inner) = user_and_password.map(encode);
+        *self
+            .state
+            .credentials
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = user_and_password.map(encode);
     }
 
     /// Off: every connection is closed without an answer. On: it serves again.
@@ -110,16 +124,30 @@ impl Drop for GitServer {
     fn drop(&mut self) {
         self.state.ended.store(true, Ordering::SeqCst);
         // Wakes the accepting thread so that it sees the end and frees the port.
-        drop(TcpStream::connect_timeout(&([127, 0, 0, 1], self.port).into(), Duration::from_secs(1)));
+        drop(TcpStream::connect_timeout(
+            &([127, 0, 0, 1], self.port).into(),
+            Duration::from_secs(1),
+        ));
     }
 }
 
 /// Makes an empty bare repository that serves any commit and takes pushes without asking.
 pub(crate) fn create_bare(root: &Path, name: &str) -> Result<PathBuf> {
     let path = root.join(format!("{name}.git"));
-    let git = |args: &[&str]| crate::process::run(crate::repo::git().arg("-C").arg(root).args(args)).map(drop);
-    git(&["init", "--quiet", "--bare", "--initial-branch=master", &path.display().to_string()])?;
-    for setting in ["http.receivepack", "uploadpack.allowAnySHA1InWant", "uploadpack.allowFilter"] {
+    let git =
+        |args: &[&str]| crate::process::run(crate::repo::git().arg("-C").arg(root).args(args)).map(drop);
+    git(&[
+        "init",
+        "--quiet",
+        "--bare",
+        "--initial-branch=master",
+        &path.display().to_string(),
+    ])?;
+    for setting in [
+        "http.receivepack",
+        "uploadpack.allowAnySHA1InWant",
+        "uploadpack.allowFilter",
+    ] {
         git(&["-C", &path.display().to_string(), "config", setting, "true"])?;
     }
     Ok(path)
@@ -134,7 +162,10 @@ struct Request {
 
 impl Request {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -152,7 +183,11 @@ fn serve(state: &State, stream: TcpStream) -> std::io::Result<()> {
     if request.target.contains("/info/refs") {
         state.advertisements.fetch_add(1, Ordering::SeqCst);
     }
-    let wanted = state.credentials.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let wanted = state
+        .credentials
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     if wanted.is_some() && request.header("authorization") != wanted.as_deref() {
         let ask = [("WWW-Authenticate", "Basic realm=\"e2e\"")];
         return answer(&mut out, "401 Unauthorized", &ask, b"credentials please\n");
@@ -169,17 +204,27 @@ fn read_request(input: &mut impl BufRead, out: &mut impl Write) -> std::io::Resu
     let mut headers = Vec::new();
     loop {
         let line = read_line(input)?;
-        let Some((name, value)) = line.split_once(':') else { break };
+        let Some((name, value)) = line.split_once(':') else {
+            break;
+        };
         if headers.len() == 100 {
             return Ok(None);
         }
         headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
     }
-    let mut request = Request { method, target, headers, body: Vec::new() };
+    let mut request = Request {
+        method,
+        target,
+        headers,
+        body: Vec::new(),
+    };
     if request.header("expect").is_some() {
         out.write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
     }
-    if request.header("transfer-encoding").is_some_and(|value| value.eq_ignore_ascii_case("chunked")) {
+    if request
+        .header("transfer-encoding")
+        .is_some_and(|value| value.eq_ignore_ascii_case("chunked"))
+    {
         loop {
             let line = read_line(input)?;
             let size = usize::from_str_radix(line.split(';').next().unwrap_or("").trim(), 16);
@@ -194,7 +239,10 @@ fn read_request(input: &mut impl BufRead, out: &mut impl Write) -> std::io::Resu
             }
         }
     }
-    let length: usize = request.header("content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
+    let length: usize = request
+        .header("content-length")
+        .and_then(|value| value.parse().ok())
+        .unwrap_or(0);
     if length > BODY_CAP {
         return Ok(None);
     }
@@ -209,7 +257,11 @@ fn read_line(input: &mut impl BufRead) -> std::io::Result<String> {
 }
 
 fn answer(out: &mut impl Write, status: &str, headers: &[(&str, &str)], body: &[u8]) -> std::io::Result<()> {
-    write!(out, "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n", body.len())?;
+    write!(
+        out,
+        "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    )?;
     for (name, value) in headers {
         write!(out, "{name}: {value}\r\n")?;
     }
@@ -225,8 +277,14 @@ fn backend(state: &State, request: &Request, out: &mut TcpStream) -> std::io::Re
         return answer(out, "400 Bad Request", &[], b"no\n");
     }
     let mut command = crate::repo::git();
-    command.arg("http-backend").env("GIT_PROJECT_ROOT", &state.root).env("GIT_HTTP_EXPORT_ALL", "1");
-    command.env("REQUEST_METHOD", &request.method).env("PATH_INFO", path).env("QUERY_STRING", query);
+    command
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", &state.root)
+        .env("GIT_HTTP_EXPORT_ALL", "1");
+    command
+        .env("REQUEST_METHOD", &request.method)
+        .env("PATH_INFO", path)
+        .env("QUERY_STRING", query);
     command.env("REMOTE_ADDR", "127.0.0.1").env("REMOTE_USER", "e2e");
     command.env("CONTENT_LENGTH", request.body.len().to_string());
     let passed = [
@@ -244,7 +302,11 @@ fn backend(state: &State, request: &Request, out: &mut TcpStream) -> std::io::Re
 }
 
 fn pipe(mut command: Command, body: &[u8], out: &mut TcpStream) -> std::io::Result<()> {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
     let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
     let sent = std::thread::scope(|scope| {
         // The backend answers while it still reads: writing and reading must not wait for each other.

@@ -27,12 +27,18 @@ fn pid_file() -> PathBuf {
 /// # Errors
 /// When a part does not start; then nothing is left running.
 pub async fn up() -> Result<PathBuf> {
-    let running = pids().iter().any(|(part, pid)| part == "kube-apiserver" && is_ours(*pid));
+    let running = pids()
+        .iter()
+        .any(|(part, pid)| part == "kube-apiserver" && is_ours(*pid));
     if running && install_crds(&kubeconfig()).is_ok() {
         return Ok(kubeconfig());
     }
     down()?;
-    let options = Options { name: "local".to_owned(), detached: true, ..Options::default() };
+    let options = Options {
+        name: "local".to_owned(),
+        detached: true,
+        ..Options::default()
+    };
     let cluster = match Cluster::start_in(dir(), &options).await {
         Ok(cluster) => cluster,
         Err(error) => {
@@ -40,7 +46,11 @@ pub async fn up() -> Result<PathBuf> {
             return Err(error);
         }
     };
-    let text: String = cluster.pids().iter().map(|(part, pid)| format!("{part} {pid}\n")).collect();
+    let text: String = cluster
+        .pids()
+        .iter()
+        .map(|(part, pid)| format!("{part} {pid}\n"))
+        .collect();
     std::fs::write(pid_file(), text).map_err(Error::file(&pid_file()))?;
     std::fs::copy(cluster.admin_kubeconfig(), kubeconfig()).map_err(Error::file(&kubeconfig()))?;
     install_crds(&kubeconfig())?;
@@ -52,7 +62,11 @@ pub async fn up() -> Result<PathBuf> {
 /// # Errors
 /// When its files cannot be removed.
 pub fn down() -> Result<()> {
-    let mine: Vec<u32> = pids().into_iter().map(|(_, pid)| pid).filter(|pid| is_ours(*pid)).collect();
+    let mine: Vec<u32> = pids()
+        .into_iter()
+        .map(|(_, pid)| pid)
+        .filter(|pid| is_ours(*pid))
+        .collect();
     for pid in &mine {
         // It may end between the look and the signal.
         drop(process::signal(*pid, "TERM"));
@@ -84,7 +98,12 @@ pub fn install_crds(kubeconfig: &Path) -> Result<()> {
     let crds = paths::root().join("crds");
     let run = |args: &[&str]| {
         let mut command = Command::new(&kubectl);
-        command.env("KUBECONFIG", kubeconfig).args(["--request-timeout=30s"]).args(args).arg("-f").arg(&crds);
+        command
+            .env("KUBECONFIG", kubeconfig)
+            .args(["--request-timeout=30s"])
+            .args(args)
+            .arg("-f")
+            .arg(&crds);
         process::run(&mut command).map(drop)
     };
     run(&["apply", "--server-side", "--force-conflicts"])?;
@@ -93,7 +112,10 @@ pub fn install_crds(kubeconfig: &Path) -> Result<()> {
 
 fn pids() -> Vec<(String, u32)> {
     let text = std::fs::read_to_string(pid_file()).unwrap_or_default();
-    let pair = |line: &str| line.split_once(' ').and_then(|(part, pid)| Some((part.to_owned(), pid.parse().ok()?)));
+    let pair = |line: &str| {
+        line.split_once(' ')
+            .and_then(|(part, pid)| Some((part.to_owned(), pid.parse().ok()?)))
+    };
     text.lines().filter_map(pair).collect()
 }
 

@@ -15,12 +15,16 @@ impl RequestTotals {
     pub fn parse(text: &str) -> Self {
         let mut totals = Self::default();
         for line in text.lines() {
-            let Some((labels, value)) = line.strip_prefix("apiserver_request_total{").and_then(|l| l.rsplit_once("} "))
+            let Some((labels, value)) = line
+                .strip_prefix("apiserver_request_total{")
+                .and_then(|l| l.rsplit_once("} "))
             else {
                 continue;
             };
             let label = |name: &str| {
-                let value = labels.split(',').find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\""));
+                let value = labels
+                    .split(',')
+                    .find_map(|pair| pair.strip_prefix(name)?.strip_prefix("=\""));
                 value.unwrap_or("").trim_end_matches('"').to_owned()
             };
             let (mut resource, sub) = (label("resource"), label("subresource"));
@@ -28,8 +32,16 @@ impl RequestTotals {
                 resource = format!("{resource}/{sub}");
             }
             // The value may carry a timestamp after a space, and is a float such as 1.2e+06.
-            let count = value.split(' ').next().and_then(|v| v.parse::<f64>().ok()).unwrap_or(0.0);
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a counter below 2^53")]
+            let count = value
+                .split(' ')
+                .next()
+                .and_then(|v| v.parse::<f64>().ok())
+                .unwrap_or(0.0);
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a counter below 2^53"
+            )]
             let count = count as u64;
             *totals.counts.entry((label("verb"), resource)).or_default() += count;
         }
@@ -39,7 +51,10 @@ impl RequestTotals {
     /// Requests of one verb on one resource.
     #[must_use]
     pub fn get(&self, verb: &str, resource: &str) -> u64 {
-        self.counts.get(&(verb.to_owned(), resource.to_owned())).copied().unwrap_or(0)
+        self.counts
+            .get(&(verb.to_owned(), resource.to_owned()))
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Requests with any of these verbs on this resource.
@@ -51,7 +66,10 @@ impl RequestTotals {
     /// Requests that write (`POST`, `PUT`, `PATCH`, `APPLY`, `DELETE`, `DELETECOLLECTION`) on this resource.
     #[must_use]
     pub fn writes(&self, resource: &str) -> u64 {
-        self.sum(&["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"], resource)
+        self.sum(
+            &["POST", "PUT", "PATCH", "APPLY", "DELETE", "DELETECOLLECTION"],
+            resource,
+        )
     }
 
     /// What came since `before`: only the verbs and resources whose count grew.
@@ -61,7 +79,9 @@ impl RequestTotals {
             let more = now.saturating_sub(before.counts.get(key).copied().unwrap_or(0));
             (more > 0).then(|| (key.clone(), more))
         };
-        Self { counts: self.counts.iter().filter_map(grown).collect() }
+        Self {
+            counts: self.counts.iter().filter_map(grown).collect(),
+        }
     }
 
     /// All counts, by verb and resource.

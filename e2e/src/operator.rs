@@ -37,7 +37,13 @@ pub struct Options {
 impl Default for Options {
     /// One operator with the chart's service account.
     fn default() -> Self {
-        Self { name: "operator".to_owned(), kubeconfig: None, cache_dir: None, args: Vec::new(), env: Vec::new() }
+        Self {
+            name: "operator".to_owned(),
+            kubeconfig: None,
+            cache_dir: None,
+            args: Vec::new(),
+            env: Vec::new(),
+        }
     }
 }
 
@@ -66,7 +72,9 @@ pub fn binary() -> Result<PathBuf> {
         tried.push(path.display().to_string());
     }
     let tried = tried.join(" and ");
-    Err(Error::Setup(format!("no operator binary at {tried}: cargo build -p tidegate-operator, or set TIDEGATE_BIN")))
+    Err(Error::Setup(format!(
+        "no operator binary at {tried}: cargo build -p tidegate-operator, or set TIDEGATE_BIN"
+    )))
 }
 
 impl Operator {
@@ -83,7 +91,9 @@ impl Operator {
             }
         };
         let port = free_port()?;
-        let cache = options.cache_dir.unwrap_or_else(|| cluster.dir().join(format!("{}-cache", options.name)));
+        let cache = options
+            .cache_dir
+            .unwrap_or_else(|| cluster.dir().join(format!("{}-cache", options.name)));
         let mut args = vec!["run".to_owned()];
         let mut add = |flag: &str, value: String| args.extend([flag.to_owned(), value]);
         add("--kubeconfig", kubeconfig.display().to_string());
@@ -94,7 +104,14 @@ impl Operator {
         args.extend(options.args);
         let log = cluster.dir().join(format!("{}.log", options.name));
         let env = options.env;
-        let process = Process::start(Start { part: options.name, program: binary()?, args, env, log, detached: false })?;
+        let process = Process::start(Start {
+            part: options.name,
+            program: binary()?,
+            args,
+            env,
+            log,
+            detached: false,
+        })?;
         Ok(Self { process, port })
     }
 
@@ -113,7 +130,9 @@ impl Operator {
             }
         };
         let ready = wait::until(deadline, "the operator to be ready", look).await;
-        ready.map(drop).map_err(|error| self.process.error(&error.to_string()))
+        ready
+            .map(drop)
+            .map_err(|error| self.process.error(&error.to_string()))
     }
 
     /// Kills it at once, as the kernel or a node failure would.
@@ -209,7 +228,11 @@ pub fn require_binary() -> Result<()> {
     let path = binary()?;
     path.is_file().then_some(()).ok_or_else(|| {
         let root = paths::root();
-        Error::Setup(format!("{} is no file (in {}); build tidegate-operator first", path.display(), root.display()))
+        Error::Setup(format!(
+            "{} is no file (in {}); build tidegate-operator first",
+            path.display(),
+            root.display()
+        ))
     })
 }
 
@@ -225,7 +248,10 @@ async fn get(port: u16, path: &str) -> Result<String> {
         Ok::<_, std::io::Error>(answer)
     };
     let answer = tokio::time::timeout(Duration::from_secs(5), exchange).await;
-    let answer = answer.map_err(|_| Error::Api { what: what.clone(), message: "no answer in 5 s".to_owned() })?;
+    let answer = answer.map_err(|_| Error::Api {
+        what: what.clone(),
+        message: "no answer in 5 s".to_owned(),
+    })?;
     let answer = answer.map_err(Error::api(&what))?;
     let text = String::from_utf8_lossy(&answer);
     let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
@@ -233,5 +259,8 @@ async fn get(port: u16, path: &str) -> Result<String> {
     if status.split(' ').nth(1) == Some("200") {
         return Ok(body.to_owned());
     }
-    Err(Error::Api { what, message: format!("{status}: {}", body.trim()) })
+    Err(Error::Api {
+        what,
+        message: format!("{status}: {}", body.trim()),
+    })
 }

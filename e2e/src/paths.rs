@@ -35,14 +35,24 @@ pub fn new_run_dir(name: &str) -> Result<PathBuf> {
 /// Removes run folders `<name>.<pid>-<n>` whose process is gone; their children died with it (PDEATHSIG).
 /// Those of the last hour stay, so that logs of a failed run can be read.
 fn sweep() {
-    let Ok(entries) = std::fs::read_dir(run_root()) else { return };
+    let Ok(entries) = std::fs::read_dir(run_root()) else {
+        return;
+    };
     for entry in entries.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let Some(pid) = name.rsplit_once('.').and_then(|(_, end)| end.split_once('-')).map(|(pid, _)| pid) else {
+        let Some(pid) = name
+            .rsplit_once('.')
+            .and_then(|(_, end)| end.split_once('-'))
+            .map(|(pid, _)| pid)
+        else {
             continue;
         };
         let dead = pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists();
-        let age = entry.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok());
+        let age = entry
+            .metadata()
+            .and_then(|m| m.modified())
+            .ok()
+            .and_then(|t| t.elapsed().ok());
         if dead && age.is_some_and(|age| age.as_secs() > 3600) {
             // Another harness may sweep the same folder; nothing depends on who wins.
             drop(std::fs::remove_dir_all(entry.path()));
@@ -68,19 +78,31 @@ pub fn tool(name: &str) -> Result<Tool> {
     if let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS") {
         let program = Path::new(&assets).join(name);
         if program.is_file() {
-            return Ok(Tool { program, first: Vec::new() });
+            return Ok(Tool {
+                program,
+                first: Vec::new(),
+            });
         }
     }
     let (binary, first) = match name {
-        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => ("control-plane", vec![name.to_owned()]),
+        "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => {
+            ("control-plane", vec![name.to_owned()])
+        }
         other => (other, Vec::new()),
     };
     if let Some(program) = built(binary) {
         return Ok(Tool { program, first });
     }
     build(&[binary])?;
-    let missing = || Error::Bug(format!("e2e/tools/build.sh {binary} ended well but left no binary in e2e/.cache/bin"));
-    Ok(Tool { program: built(binary).ok_or_else(missing)?, first })
+    let missing = || {
+        Error::Bug(format!(
+            "e2e/tools/build.sh {binary} ended well but left no binary in e2e/.cache/bin"
+        ))
+    };
+    Ok(Tool {
+        program: built(binary).ok_or_else(missing)?,
+        first,
+    })
 }
 
 /// Builds tools from e2e/tools; none named means all.
@@ -93,11 +115,16 @@ pub fn build(tools: &[&str]) -> Result<()> {
         .args(tools)
         .stdin(Stdio::null())
         .status()
-        .map_err(|source| Error::Start { program: script.display().to_string(), source })?;
+        .map_err(|source| Error::Start {
+            program: script.display().to_string(),
+            source,
+        })?;
     if status.success() {
         return Ok(());
     }
-    Err(Error::Setup(format!("building {tools:?} with e2e/tools/build.sh ended with {status}; its output is above")))
+    Err(Error::Setup(format!(
+        "building {tools:?} with e2e/tools/build.sh ended with {status}; its output is above"
+    )))
 }
 
 /// The built binary of the version go.mod pins. Reading go.mod here keeps an old binary from being taken for the new.
@@ -112,7 +139,11 @@ fn built(binary: &str) -> Option<PathBuf> {
     let text = std::fs::read_to_string(root().join("e2e/tools").join(module).join("go.mod")).ok()?;
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let version = text.lines().map(words).find_map(|line| {
-        let line = if line.first().is_some_and(|w| w == "require") { &line[1..] } else { &line[..] };
+        let line = if line.first().is_some_and(|w| w == "require") {
+            &line[1..]
+        } else {
+            &line[..]
+        };
         match line {
             [name, version, ..] if name == package => version.strip_prefix('v').map(str::to_owned),
             _ => None,

@@ -51,7 +51,11 @@ fn spawn_from_keeper(command: Command) -> std::io::Result<Child> {
     });
     let gone = || std::io::Error::other("the thread that starts processes is gone");
     let (answer, answered) = mpsc::channel();
-    keeper.lock().map_err(|_| gone())?.send((command, answer)).map_err(|_| gone())?;
+    keeper
+        .lock()
+        .map_err(|_| gone())?
+        .send((command, answer))
+        .map_err(|_| gone())?;
     answered.recv().map_err(|_| gone())?
 }
 
@@ -61,10 +65,20 @@ impl Process {
     /// # Errors
     /// When the log cannot be opened or the program not started.
     pub fn start(start: Start) -> Result<Self> {
-        let open = || File::options().create(true).append(true).open(&start.log).map_err(Error::file(&start.log));
+        let open = || {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(&start.log)
+                .map_err(Error::file(&start.log))
+        };
         let (out, err) = (open()?, open()?);
         // setpriv(1) sets the parent-death signal and executes the program in its own place: the pid is the program's.
-        let wrapper = if start.detached { &["setsid"][..] } else { &["setpriv", "--pdeathsig", "KILL", "--"][..] };
+        let wrapper = if start.detached {
+            &["setsid"][..]
+        } else {
+            &["setpriv", "--pdeathsig", "KILL", "--"][..]
+        };
         let mut command = Command::new(wrapper[0]);
         command.args(&wrapper[1..]).arg(&start.program).args(&start.args);
         command.envs(start.env.iter().map(|(k, v)| (k, v)));
@@ -101,7 +115,12 @@ impl Process {
     #[must_use]
     pub fn error(&self, message: &str) -> Error {
         let (part, log) = (self.start.part.clone(), self.start.log.clone());
-        Error::Part { part, message: message.to_owned(), tail: tail(&log, 4096), log }
+        Error::Part {
+            part,
+            message: message.to_owned(),
+            tail: tail(&log, 4096),
+            log,
+        }
     }
 
     /// Sends a signal by name (`TERM`, `STOP`, `CONT`, `KILL`).
@@ -135,7 +154,10 @@ impl Process {
             std::thread::sleep(Duration::from_millis(20));
         }
         drop(self.child.kill());
-        self.child.wait().map_err(|source| Error::Start { program: self.start.part.clone(), source })
+        self.child.wait().map_err(|source| Error::Start {
+            program: self.start.part.clone(),
+            source,
+        })
     }
 }
 
@@ -164,21 +186,32 @@ pub fn signal(pid: u32, name: &str) -> Result<()> {
 pub fn run(command: &mut Command) -> Result<String> {
     let line = format!("{command:?}").replace('"', "");
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|source| Error::Start { program, source })?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|source| Error::Start { program, source })?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-    Err(Error::Command { command: line, status: output.status.to_string(), stderr })
+    Err(Error::Command {
+        command: line,
+        status: output.status.to_string(),
+        stderr,
+    })
 }
 
 /// The last `bytes` of a file, whole lines where possible; empty when unreadable.
 #[must_use]
 pub fn tail(path: &Path, bytes: u64) -> String {
-    let Ok(mut file) = File::open(path) else { return String::new() };
+    let Ok(mut file) = File::open(path) else {
+        return String::new();
+    };
     let length = file.metadata().map(|m| m.len()).unwrap_or(0);
     let mut text = Vec::new();
-    if file.seek(SeekFrom::Start(length.saturating_sub(bytes))).is_err() || file.take(bytes).read_to_end(&mut text).is_err() {
+    if file.seek(SeekFrom::Start(length.saturating_sub(bytes))).is_err()
+        || file.take(bytes).read_to_end(&mut text).is_err()
+    {
         return String::new();
     }
     String::from_utf8_lossy(&text).into_owned()
@@ -189,7 +222,10 @@ pub fn tail(path: &Path, bytes: u64) -> String {
 /// # Errors
 /// When the system has none.
 pub fn free_port() -> Result<u16> {
-    let no_port = |source| Error::Start { program: "a loopback listener".to_owned(), source };
+    let no_port = |source| Error::Start {
+        program: "a loopback listener".to_owned(),
+        source,
+    };
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).map_err(no_port)?;
     Ok(listener.local_addr().map_err(no_port)?.port())
 }

@@ -10,10 +10,19 @@ use crate::process::run;
 #[must_use]
 pub fn git() -> Command {
     let mut command = Command::new("git");
-    for variable in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_SSH_COMMAND", "GIT_ASKPASS"] {
+    for variable in [
+        "GIT_DIR",
+        "GIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_SSH_COMMAND",
+        "GIT_ASKPASS",
+    ] {
         command.env_remove(variable);
     }
-    command.env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_TERMINAL_PROMPT", "0");
+    command
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_TERMINAL_PROMPT", "0");
     // Test folders may belong to another user than the one running (containers, CI checkouts).
     command.args(["-c", "safe.directory=*", "-c", "gc.auto=0", "-c", "http.proxy="]);
     command
@@ -33,7 +42,10 @@ impl TestRepo {
     /// When git fails.
     pub fn new(dir: &Path, url: &str) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(Error::file(dir))?;
-        let repo = Self { dir: dir.to_owned(), environment: Vec::new() };
+        let repo = Self {
+            dir: dir.to_owned(),
+            environment: Vec::new(),
+        };
         repo.git(&["init", "--quiet", "--initial-branch=master"])?;
         repo.git(&["remote", "add", "origin", url])?;
         Ok(repo)
@@ -106,9 +118,22 @@ impl TestRepo {
     /// When git fails.
     pub fn commit(&self, message: &str, author: &str) -> Result<String> {
         let (name, mail) = author.split_once(" <").unwrap_or((author, "e2e@example.com>"));
-        let (name, mail) = (format!("user.name={name}"), format!("user.email={}", mail.trim_end_matches('>')));
+        let (name, mail) = (
+            format!("user.name={name}"),
+            format!("user.email={}", mail.trim_end_matches('>')),
+        );
         self.git(&["add", "--all"])?;
-        self.git(&["-c", &name, "-c", &mail, "commit", "--quiet", "--allow-empty", "-m", message])?;
+        self.git(&[
+            "-c",
+            &name,
+            "-c",
+            &mail,
+            "commit",
+            "--quiet",
+            "--allow-empty",
+            "-m",
+            message,
+        ])?;
         self.git(&["rev-parse", "HEAD"])
     }
 
@@ -125,7 +150,8 @@ impl TestRepo {
     /// # Errors
     /// When git fails.
     pub fn force_push(&self) -> Result<()> {
-        self.git(&["push", "--quiet", "--force", "origin", "HEAD"]).map(drop)
+        self.git(&["push", "--quiet", "--force", "origin", "HEAD"])
+            .map(drop)
     }
 
     /// Commits everything and pushes it; the commit's id.

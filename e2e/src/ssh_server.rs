@@ -30,7 +30,9 @@ impl SshGitServer {
         let sshd = sshd.into_iter().find(|path| path.is_file()).ok_or_else(missing)?;
         for name in ["host_key", "user_key"] {
             let mut keygen = Command::new("ssh-keygen");
-            run(keygen.args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"]).arg(dir.join(name)))?;
+            run(keygen
+                .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
+                .arg(dir.join(name)))?;
         }
         let authorized = dir.join("authorized_keys");
         std::fs::copy(dir.join("user_key.pub"), &authorized).map_err(Error::file(&authorized))?;
@@ -45,7 +47,12 @@ impl SshGitServer {
         let start = Start {
             part: "sshd".to_owned(),
             program: sshd,
-            args: vec!["-D".to_owned(), "-e".to_owned(), "-f".to_owned(), config.display().to_string()],
+            args: vec![
+                "-D".to_owned(),
+                "-e".to_owned(),
+                "-f".to_owned(),
+                config.display().to_string(),
+            ],
             env: Vec::new(),
             log: dir.join("sshd.log"),
             detached: false,
@@ -55,7 +62,12 @@ impl SshGitServer {
         let listening = wait::until(Duration::from_secs(15), "sshd to listen", look).await;
         listening.map_err(|error| process.error(&error.to_string()))?;
         let user = run(Command::new("id").arg("-un"))?.trim().to_owned();
-        Ok(Self { process, dir: dir.to_owned(), port, user })
+        Ok(Self {
+            process,
+            dir: dir.to_owned(),
+            port,
+            user,
+        })
     }
 
     /// Makes an empty bare repository `<name>.git`.
@@ -69,7 +81,12 @@ impl SshGitServer {
     /// The `ssh://` URL of a repository.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
-        format!("ssh://{}@127.0.0.1:{}{}/{name}.git", self.user, self.port, self.dir.join("repos").display())
+        format!(
+            "ssh://{}@127.0.0.1:{}{}/{name}.git",
+            self.user,
+            self.port,
+            self.dir.join("repos").display()
+        )
     }
 
     /// The user's private key, OpenSSH format, without passphrase.

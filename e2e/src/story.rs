@@ -31,8 +31,14 @@ pub(crate) async fn play(stage: &Stage) -> Result<()> {
     stage.show(&["get", APPLICATIONS]).await?;
     stage.show(&["get", RELEASES]).await?;
     stage.tell("summary:");
-    say(&format!("  {} the shop came up from git alone, a CRD and its instance in one commit", short(&first)));
-    say(&format!("  {} a new image and a new ConfigMap were rolled out", short(&second)));
+    say(&format!(
+        "  {} the shop came up from git alone, a CRD and its instance in one commit",
+        short(&first)
+    ));
+    say(&format!(
+        "  {} a new image and a new ConfigMap were rolled out",
+        short(&second)
+    ));
     say("  a broken commit was refused with file and line, nothing of it was applied");
     say(&format!("  {} the fix went through", short(&fixed)));
     say("  a manual edit of a field that git sets was put back");
@@ -55,7 +61,12 @@ async fn first_commit(stage: &Stage) -> Result<String> {
     released(stage, &commit).await?;
     stage.show(&["get", APPLICATIONS]).await?;
     stage.show(&["get", RELEASES]).await?;
-    stage.show(&["get", "deployments,statefulsets,services,configmaps,coupons.shop.example.com"]).await?;
+    stage
+        .show(&[
+            "get",
+            "deployments,statefulsets,services,configmaps,coupons.shop.example.com",
+        ])
+        .await?;
     Ok(commit)
 }
 
@@ -67,7 +78,10 @@ async fn second_commit(stage: &Stage) -> Result<String> {
     let commit = stage.repo.publish("Wishlist, with web 1.1.0", BEN)?;
     released(stage, &commit).await?;
     expect_image(stage, "example.com/shop/web:1.1.0").await?;
-    stage.cluster.kubectl(&["-n", "shop", "get", "configmap", "features"]).await?;
+    stage
+        .cluster
+        .kubectl(&["-n", "shop", "get", "configmap", "features"])
+        .await?;
     stage.show(&["get", RELEASES]).await?;
     Ok(commit)
 }
@@ -84,13 +98,15 @@ async fn broken_commit(stage: &Stage, last_good: &str) -> Result<()> {
         let message = text(&condition["message"]);
         let tried = text(&app["status"]["lastAttemptedRevision"]).contains(&commit);
         let refused = tried && condition["status"] == "False" && message.contains("search.yaml:");
-        refused.then_some(message.clone()).ok_or_else(|| seen(&app))
+        refused.then_some(message).ok_or_else(|| seen(&app))
     })
     .await?;
     stage.tell(&format!("refused: {message}"));
     let app = application(stage).await.map_err(unexpected("Application shop"))?;
     if !text(&app["status"]["lastAppliedRevision"]).contains(last_good) {
-        return Err(unexpected("the second commit is no longer the one applied")(seen(&app)));
+        return Err(unexpected("the second commit is no longer the one applied")(
+            seen(&app),
+        ));
     }
     expect_image(stage, "example.com/shop/web:1.1.0").await?;
     stage.tell("nothing of it was applied: web is still at 1.1.0");
@@ -109,10 +125,24 @@ async fn fixed_commit(stage: &Stage) -> Result<String> {
 async fn manual_edit(stage: &Stage) -> Result<()> {
     stage.tell("somebody edits a field git sets: kubectl patch of search to 1 replica");
     let edit = r#"{"spec":{"replicas":1}}"#;
-    stage.cluster.kubectl(&["-n", "shop", "patch", "deployment", "search", "--type=merge", "-p", edit]).await?;
+    stage
+        .cluster
+        .kubectl(&[
+            "-n",
+            "shop",
+            "patch",
+            "deployment",
+            "search",
+            "--type=merge",
+            "-p",
+            edit,
+        ])
+        .await?;
     wait::until(ACT, "Deployment search to have 4 replicas again", || async {
         let replicas = field(stage, "deployment", "search", "{.spec.replicas}").await?;
-        (replicas == "4").then_some(()).ok_or(format!("replicas: {replicas}"))
+        (replicas == "4")
+            .then_some(())
+            .ok_or(format!("replicas: {replicas}"))
     })
     .await?;
     stage.tell("put back: 4 replicas");
@@ -127,7 +157,9 @@ async fn removed_file(stage: &Stage) -> Result<()> {
     let listed = ["-n", "shop", "get", "configmaps", "--output=name"];
     let names = stage.cluster.kubectl(&listed).await?;
     if names.contains("configmap/features") || !names.contains("configmap/web-config") {
-        return Err(unexpected("ConfigMap features should be gone and web-config be there")(names));
+        return Err(unexpected(
+            "ConfigMap features should be gone and web-config be there",
+        )(names));
     }
     stage.tell("ConfigMap features is gone, the others stayed");
     Ok(())
@@ -149,7 +181,15 @@ async fn released(stage: &Stage, commit: &str) -> Result<()> {
 }
 
 async fn application(stage: &Stage) -> Result<Value, String> {
-    let args = ["-n", "shop", "get", "applications.tidegate.io", "shop", "-o", "json"];
+    let args = [
+        "-n",
+        "shop",
+        "get",
+        "applications.tidegate.io",
+        "shop",
+        "-o",
+        "json",
+    ];
     let json = stage.cluster.kubectl(&args).await.map_err(|e| e.to_string())?;
     serde_json::from_str(&json).map_err(|e| format!("kubectl's JSON: {e}"))
 }
@@ -162,8 +202,14 @@ async fn field(stage: &Stage, kind: &str, name: &str, path: &str) -> Result<Stri
 
 async fn expect_image(stage: &Stage, image: &str) -> Result<()> {
     let path = "{.spec.template.spec.containers[0].image}";
-    let live = field(stage, "deployment", "web", path).await.map_err(unexpected("Deployment web"))?;
-    if live == image { Ok(()) } else { Err(unexpected(&format!("web should run {image}"))(live)) }
+    let live = field(stage, "deployment", "web", path)
+        .await
+        .map_err(unexpected("Deployment web"))?;
+    if live == image {
+        Ok(())
+    } else {
+        Err(unexpected(&format!("web should run {image}"))(live))
+    }
 }
 
 fn replace(stage: &Stage, file: &str, old: &str, new: &str) -> Result<()> {
@@ -187,7 +233,10 @@ fn text(value: &Value) -> String {
 fn seen(app: &Value) -> String {
     let status = &app["status"];
     let (applied, tried) = (&status["lastAppliedRevision"], &status["lastAttemptedRevision"]);
-    format!("lastAppliedRevision {applied}, lastAttemptedRevision {tried}, Ready {}", ready(app))
+    format!(
+        "lastAppliedRevision {applied}, lastAttemptedRevision {tried}, Ready {}",
+        ready(app)
+    )
 }
 
 fn unexpected(what: &str) -> impl FnOnce(String) -> Error + use<> {

@@ -30,7 +30,11 @@ where
             Err(_) => last = format!("{last} (a further look did not end in time)"),
         }
         if started.elapsed() >= deadline {
-            return Err(Error::Timeout { what: what.to_owned(), seconds: deadline.as_secs(), last });
+            return Err(Error::Timeout {
+                what: what.to_owned(),
+                seconds: deadline.as_secs(),
+                last,
+            });
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_millis(250));

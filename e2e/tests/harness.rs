@@ -28,18 +28,31 @@ async fn kwok_makes_a_deployment_ready_and_another_fail() -> Result<()> {
     let namespace = cluster.namespace("kwok").await?;
     let failing = deployment("bad", "e2e.tidegate.io/fail: ImagePullBackOff");
     let yaml = format!("{}---\n{failing}", deployment("good", ""));
-    let yaml = yaml.replace("metadata: {name: ", &format!("metadata: {{namespace: {namespace}, name: "));
+    let yaml = yaml.replace(
+        "metadata: {name: ",
+        &format!("metadata: {{namespace: {namespace}, name: "),
+    );
     cluster.apply(&yaml).await?;
     wait::until(MINUTE, "both pods of Deployment good to be available", || async {
-        let seen = path(cluster, &namespace, &["deployment", "good"], "{.status.availableReplicas}").await;
+        let seen = path(
+            cluster,
+            &namespace,
+            &["deployment", "good"],
+            "{.status.availableReplicas}",
+        )
+        .await;
         let seen = seen.map_err(|e| e.to_string())?;
         (seen == "2").then_some(()).ok_or(format!("available: {seen:?}"))
     })
     .await?;
     let reasons = "{.items[*].status.containerStatuses[*].state.waiting.reason}";
     wait::until(MINUTE, "both pods of Deployment bad to fail", || async {
-        let seen = path(cluster, &namespace, &["pods", "-l", "app=bad"], reasons).await.map_err(|e| e.to_string())?;
-        (seen == "ImagePullBackOff ImagePullBackOff").then_some(()).ok_or(format!("reasons: {seen:?}"))
+        let seen = path(cluster, &namespace, &["pods", "-l", "app=bad"], reasons)
+            .await
+            .map_err(|e| e.to_string())?;
+        (seen == "ImagePullBackOff ImagePullBackOff")
+            .then_some(())
+            .ok_or(format!("reasons: {seen:?}"))
     })
     .await
 }
@@ -49,15 +62,24 @@ async fn the_api_server_restarts_with_its_data_and_counts_requests() -> Result<(
     if std::env::var_os("TIDEGATE_E2E_KUBECONFIG").is_some() {
         return Ok(());
     }
-    let options = tidegate_e2e::Options { name: "restart".to_owned(), scheduler: false, nodes: 0, ..Default::default() };
+    let options = tidegate_e2e::Options {
+        name: "restart".to_owned(),
+        scheduler: false,
+        nodes: 0,
+        ..Default::default()
+    };
     let cluster = Cluster::start(options).await?;
     let namespace = cluster.namespace("kept").await?;
     let before = cluster.request_totals().await?;
-    cluster.kubectl(&["-n", &namespace, "create", "configmap", "kept"]).await?;
+    cluster
+        .kubectl(&["-n", &namespace, "create", "configmap", "kept"])
+        .await?;
     let counted = cluster.request_totals().await?.since(&before);
     assert_eq!(counted.get("POST", "configmaps"), 1, "{counted:?}");
     cluster.restart_apiserver().await?;
-    cluster.kubectl(&["-n", &namespace, "get", "configmap", "kept"]).await?;
+    cluster
+        .kubectl(&["-n", &namespace, "get", "configmap", "kept"])
+        .await?;
     let token = cluster.service_account_token(&namespace, "default").await?;
     let weak = cluster.kubeconfig_for_token("weak", &token)?;
     let client = tidegate_e2e::cluster::client_of(&weak).await?;
@@ -88,7 +110,8 @@ fn git_is_served_over_http_with_credentials_and_can_be_switched_off() -> Result<
     assert!(repo.git(&["ls-remote", "origin"]).is_err());
     server.set_on(true);
     repo.write("big.txt", &"tide\n".repeat(1_000_000))?;
-    repo.publish("a push larger than one buffer", "Ada <ada@example.com>").map(drop)
+    repo.publish("a push larger than one buffer", "Ada <ada@example.com>")
+        .map(drop)
 }
 
 #[tokio::test]
