@@ -1,12 +1,17 @@
 //! Controller of `Application`: one reconcile reads as the way of a commit. Decisions are `core`'s.
 
+mod act;
+mod deny;
 mod desired;
+mod drift;
 mod finalize;
 mod inventory;
+mod newest;
 mod outcome;
 mod reconcile;
 mod release;
 mod status;
+mod turn;
 mod verify;
 
 pub(crate) use reconcile::reconcile;

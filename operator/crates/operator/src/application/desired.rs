@@ -140,7 +140,7 @@ async fn check(
     let mut versions: Vec<(String, String)> = raw
         .iter()
         .filter_map(|object| object.value["apiVersion"].as_str())
-        .map(|text| split_api_version(text))
+        .map(split_api_version)
         .map(|(group, version)| (group.to_owned(), version.to_owned()))
         .collect();
     versions.sort_unstable();

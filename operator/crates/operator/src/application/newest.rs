@@ -1,0 +1,100 @@
+//! The newest commit of the source: rendered and checked, unless nothing that shapes the set has changed.
+
+use std::sync::Arc;
+
+use tidegate_api::release::Phase;
+use tidegate_core::desired::Rendered;
+use tidegate_core::problem::Problem;
+use tidegate_core::status::Progress;
+use tidegate_git::Class;
+
+use crate::application::desired::{Refusal, desired};
+use crate::application::turn::Turn;
+use crate::application::{AppState, Digest, Newest};
+
+/// What is known of the newest commit.
+pub(crate) enum Known {
+    /// Nothing that shapes the set changed since it was last looked at, and it was admitted.
+    Unchanged,
+    /// It makes this set.
+    Admitted(Arc<Rendered>),
+    /// It is refused as a whole.
+    Refused(Arc<Vec<Problem>>),
+    /// It could not be looked at.
+    Failed(Progress),
+}
+
+/// Looks at the newest commit, unless tree, spec and served kinds are those of the last look.
+pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
+    let commit = &turn.source.revision.commit;
+    let path = &turn.app.spec.source.path;
+    let tree = match turn.operator.git.tree_id(&turn.source.remote, commit, path).await {
+        Ok(tree) => tree,
+        Err(error) => {
+            turn.operator.poll_again(turn.app, &error);
+            let stalled = error.class() == Class::Terminal;
+            let message = error.to_string();
+            return Known::Failed(Progress::Failed {
+                reason: error.reason(),
+                message,
+                stalled,
+            });
+        }
+    };
+    let kinds = turn.operator.kinds_version();
+    if let Some(known) = seen(turn, state, &tree, kinds) {
+        return known;
+    }
+    let generation = turn.app.metadata.generation;
+    let remember = |result| {
+        Some(Newest {
+            tree,
+            generation,
+            kinds,
+            result,
+        })
+    };
+    match desired(turn.operator, turn.app, turn.owner, &turn.source.remote, commit).await {
+        Ok(rendered) => {
+            state.newest = remember(Ok(Digest::from(&*rendered)));
+            Known::Admitted(rendered)
+        }
+        Err(Refusal::Inadmissible(problems)) => {
+            let problems = Arc::new(problems);
+            state.newest = remember(Err(problems.clone()));
+            Known::Refused(problems)
+        }
+        Err(Refusal::Failed {
+            reason,
+            message,
+            stalled,
+        }) => {
+            state.newest = None;
+            Known::Failed(Progress::Failed {
+                reason,
+                message,
+                stalled,
+            })
+        }
+    }
+}
+
+/// The last look, where it still holds. Whoever asks for a reconcile gets a new one.
+fn seen(turn: &Turn<'_>, state: &AppState, tree: &str, kinds: u64) -> Option<Known> {
+    let last = state.newest.as_ref()?;
+    if turn.asked || last.tree != tree || last.generation != turn.app.metadata.generation {
+        return None;
+    }
+    match &last.result {
+        // A release that is still being written needs the set again.
+        Ok(_) => {
+            let written = state
+                .open
+                .as_ref()
+                .is_none_or(|open| open.status.phase == Phase::Verifying);
+            written.then_some(Known::Unchanged)
+        }
+        // A CRD that has come since can make the set admissible.
+        Err(problems) => (last.kinds == kinds).then(|| Known::Refused(problems.clone())),
+    }
+}

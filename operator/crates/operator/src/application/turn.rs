@@ -1,0 +1,20 @@
+//! The facts of one reconcile that do not change while it runs.
+
+use std::sync::Arc;
+
+use tidegate_api::Application;
+use tidegate_core::ownership::Owner;
+
+use crate::state::{Operator, Source};
+use crate::store::Key;
+
+/// One reconcile of one Application.
+pub(crate) struct Turn<'a> {
+    pub(crate) operator: &'a Arc<Operator>,
+    pub(crate) key: &'a Key,
+    pub(crate) app: &'a Application,
+    pub(crate) owner: &'a Owner,
+    pub(crate) source: &'a Source,
+    /// Somebody asked for this reconcile by annotation.
+    pub(crate) asked: bool,
+}
