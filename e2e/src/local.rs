@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Options};
 use crate::error::{Error, Result};
+use crate::operator::NAMESPACE;
 use crate::{paths, process};
 
 /// Where the kubeconfig of the local control plane is.
@@ -89,25 +90,31 @@ pub fn down() -> Result<()> {
     Ok(())
 }
 
-/// Applies crds/ and waits until the API server serves the kinds.
+/// Applies crds/, waits until the API server serves the kinds, and makes the operator's namespace where missing: all
+/// that `tidegate run` needs outside of a cluster.
 ///
 /// # Errors
 /// When kubectl fails; the message has its stderr.
 pub fn install_crds(kubeconfig: &Path) -> Result<()> {
     let kubectl = paths::tool("kubectl")?.program;
-    let crds = paths::root().join("crds");
+    let crds = paths::root().join("crds").display().to_string();
     let run = |args: &[&str]| {
         let mut command = Command::new(&kubectl);
         command
             .env("KUBECONFIG", kubeconfig)
-            .args(["--request-timeout=30s"])
-            .args(args)
-            .arg("-f")
-            .arg(&crds);
+            .arg("--request-timeout=30s")
+            .args(args);
         process::run(&mut command).map(drop)
     };
-    run(&["apply", "--server-side", "--force-conflicts"])?;
-    run(&["wait", "--for=condition=Established", "--timeout=60s"])
+    run(&["apply", "--server-side", "--force-conflicts", "-f", &crds])?;
+    run(&[
+        "wait",
+        "--for=condition=Established",
+        "--timeout=60s",
+        "-f",
+        &crds,
+    ])?;
+    run(&["get", "namespace", NAMESPACE]).or_else(|_| run(&["create", "namespace", NAMESPACE]))
 }
 
 fn pids() -> Vec<(String, u32)> {

@@ -25,7 +25,7 @@ enum Command {
     ClusterUp,
     /// Ends what cluster-up left running and removes its data.
     ClusterDown,
-    /// Applies crds/ to the cluster of the current KUBECONFIG.
+    /// Applies crds/ to the cluster of the current KUBECONFIG and makes namespace tidegate-system.
     InstallCrds,
     /// Plays the story of a commit on a cluster of its own. KEEP=1 leaves it up until Ctrl-C.
     Demo,
@@ -70,7 +70,10 @@ async fn carry_out(command: Command) -> Result<()> {
             let kubeconfig = std::env::var_os("KUBECONFIG").map(PathBuf::from);
             let kubeconfig = kubeconfig.unwrap_or_else(local::kubeconfig);
             local::install_crds(&kubeconfig)?;
-            say(&format!("CRDs installed by {}", kubeconfig.display()));
+            say(&format!(
+                "CRDs and namespace tidegate-system are there, by {}",
+                kubeconfig.display()
+            ));
             Ok(())
         }
         Command::Demo => demo::play().await,
