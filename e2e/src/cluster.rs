@@ -102,7 +102,15 @@ impl Cluster {
         cluster.hold("etcd", layout.etcd()?);
         cluster.hold("kube-apiserver", layout.api_server()?);
         let ca = layout.ca();
-        let certificate = || async { std::fs::read_to_string(&ca) };
+        // The file is there before its text is; the key is written after it.
+        let certificate = || async {
+            let text = std::fs::read_to_string(&ca).map_err(|e| e.to_string())?;
+            let whole =
+                text.trim_end().ends_with("-----END CERTIFICATE-----") && ca.with_extension("key").exists();
+            whole
+                .then_some(text)
+                .ok_or("a certificate half written".to_owned())
+        };
         cluster.ca = match wait::until(PART_DEADLINE, "the API server's certificate", certificate).await {
             Ok(ca) => ca,
             Err(error) => return Err(cluster.blame("kube-apiserver", &error)),
