@@ -33,6 +33,27 @@ pub struct LiveRecord {
     pub last_foreign_manager: Option<String>,
 }
 
+/// A break-glass hold on one live object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// When it ends by itself.
+    pub until: jiff::Timestamp,
+    /// Why, as its author wrote it.
+    pub reason: String,
+}
+
+impl LiveRecord {
+    /// The hold that is in force. One without a readable end is none: a break-glass must expire.
+    pub fn held(&self, now: jiff::Timestamp) -> Option<Hold> {
+        let (until, reason) = self.hold.as_deref()?.trim().split_once(char::is_whitespace)?;
+        let until: jiff::Timestamp = until.parse().ok()?;
+        (until > now).then(|| Hold {
+            until,
+            reason: reason.trim().to_owned(),
+        })
+    }
+}
+
 /// Reduces an object as served. `None` when it has no identity.
 pub fn reduce(object: &Value, key: &DigestKey, now: jiff::Timestamp) -> Option<(ObjectId, LiveRecord)> {
     let id = ObjectId::of(object)?;

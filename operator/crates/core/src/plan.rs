@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 
 use crate::desired::{PruneRule, Rendered};
@@ -112,6 +113,8 @@ pub struct Inputs<'a> {
     pub prune: bool,
     /// `spec.drift.mode`.
     pub drift: DriftMode,
+    /// Now: holds expire.
+    pub now: Timestamp,
     /// For the digest.
     pub key: &'a DigestKey,
 }
@@ -157,7 +160,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     for object in &inputs.rendered.objects {
         let entry = inputs.inventory.entries.get(&object.id);
         let live = inputs.live.get(&object.id);
-        match apply_action(entry, live, &object.digest, &object.version, inputs.drift) {
+        match apply_action(entry, live, &object.digest, &object.version, inputs) {
             Some((action, cause)) => {
                 let stage = Stage::of(&object.id);
                 steps.push(Step {
@@ -201,7 +204,7 @@ fn apply_action(
     live: Option<&LiveRecord>,
     desired: &str,
     version: &str,
-    drift: DriftMode,
+    inputs: &Inputs<'_>,
 ) -> Option<(Action, Cause)> {
     let Some(Entry {
         sealed: Some(sealed),
@@ -216,18 +219,24 @@ fn apply_action(
     };
     let changed = sealed.desired != desired || applied_version != version;
     match live {
-        None => (changed || drift == DriftMode::Correct).then_some((Action::Create, Cause::Missing)),
+        None => (changed || inputs.drift == DriftMode::Correct).then_some((Action::Create, Cause::Missing)),
         // Nothing can be applied to an object on its way out; when it is gone it is missing, and made anew.
         Some(live) if live.deleting => None,
         Some(live) if live.uid != sealed.uid => Some((Action::Create, Cause::Missing)),
         Some(_) if changed => Some((update(), Cause::Changed)),
         Some(live) => {
-            (drift == DriftMode::Correct && drifted(sealed, live)).then(|| (update(), Cause::Drifted))
+            let correct = inputs.drift == DriftMode::Correct && correctable(sealed, live, inputs.now);
+            correct.then(|| (update(), Cause::Drifted))
         }
     }
 }
 
-/// True when fields that we applied were taken from us, and nobody has put the object on hold.
+/// True when a drift is to be put back now: nobody has put the object on hold.
+pub fn correctable(sealed: &Sealed, live: &LiveRecord, now: Timestamp) -> bool {
+    drifted(sealed, live) && live.held(now).is_none()
+}
+
+/// True when fields that we applied were taken from us.
 pub fn drifted(sealed: &Sealed, live: &LiveRecord) -> bool {
     !live.deleting && live.ours.as_deref() != Some(sealed.ours.as_str())
 }

@@ -31,7 +31,7 @@ impl Observed {
 }
 
 /// Sums up the live objects of an inventory.
-pub fn observe(inventory: &InventorySet, live: &Live) -> Observed {
+pub fn observe(inventory: &InventorySet, live: &Live, now: Timestamp) -> Observed {
     let mut seen = Observed::default();
     for (id, entry) in &inventory.entries {
         seen.counts.total += 1;
@@ -57,7 +57,11 @@ pub fn observe(inventory: &InventorySet, live: &Live) -> Observed {
                 .last_foreign_manager
                 .as_deref()
                 .unwrap_or("an unknown manager");
-            note(&mut seen.drifted, || format!("{id} (changed by {by})"));
+            let hold = record
+                .held(now)
+                .map(|h| format!(", held until {}: {}", h.until, h.reason))
+                .unwrap_or_default();
+            note(&mut seen.drifted, || format!("{id} (changed by {by}{hold})"));
         }
     }
     seen

@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 use tidegate_api::application::DriftMode;
@@ -93,6 +94,7 @@ fn make(rendered: &Arc<Rendered>, inventory: &InventorySet, live: &Live, prune: 
         live,
         prune,
         drift: DriftMode::Correct,
+        now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
 }
@@ -221,11 +223,42 @@ fn report_and_ignore_change_nothing() {
             live: &cluster,
             prune: true,
             drift,
+            now: Timestamp::UNIX_EPOCH,
             key: &key(),
         };
         assert!(plan(&inputs).is_empty(), "{drift:?}");
     }
     assert_eq!(make(&same, &inventory, &cluster, true).steps.len(), 1);
+}
+
+#[test]
+fn a_hold_pauses_corrections_until_it_expires_but_not_releases() {
+    let (inventory, mut cluster) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
+    let hold = |cluster: &mut Live, text: &str| {
+        cluster.values_mut().for_each(|record| {
+            record.ours = Some("edited".into());
+            record.hold = Some(text.to_owned());
+        });
+    };
+    let steps = |content: u32, cluster: &Live| {
+        let set = rendered(vec![object("ConfigMap", "a", content, PruneRule::Default)]);
+        make(&set, &inventory, cluster, true).steps.len()
+    };
+    hold(&mut cluster, "1970-01-02T00:00:00Z incident 42");
+    assert_eq!(steps(1, &cluster), 0);
+    assert_eq!(
+        steps(2, &cluster),
+        1,
+        "a commit that changes the object is applied"
+    );
+    for expired_or_endless in [
+        "1969-12-31T00:00:00Z incident 42",
+        "forever because",
+        "1970-01-02T00:00:00Z",
+    ] {
+        hold(&mut cluster, expired_or_endless);
+        assert_eq!(steps(1, &cluster), 1, "{expired_or_endless}");
+    }
 }
 
 fn any_object() -> impl Strategy<Value = (String, u32, u8)> {

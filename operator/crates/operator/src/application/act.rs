@@ -88,6 +88,7 @@ fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> P
         live: &live,
         prune: turn.app.spec.prune,
         drift: turn.app.spec.drift.mode,
+        now: Timestamp::now(),
         key: &turn.operator.key,
     })
 }
@@ -260,7 +261,7 @@ async fn finish_apply(
     open.status.times.applied = Some(Timestamp::now().to_string());
     state.open = Some(open);
     let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(&set, &turn.operator.live_of(&set));
+    let observed = observe(&set, &turn.operator.live_of(&set), Timestamp::now());
     verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
 }
 

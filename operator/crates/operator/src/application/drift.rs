@@ -9,7 +9,7 @@ use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Plan, drifted};
+use tidegate_core::plan::{Plan, correctable};
 use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
 
@@ -29,13 +29,27 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
         return false;
     }
     let live = turn.operator.live_of(set);
+    let now = Timestamp::now();
     set.entries
         .iter()
         .any(|(id, entry)| match (&entry.sealed, live.get(id)) {
-            (Some(sealed), Some(record)) => drifted(sealed, record) && !already_corrected(state, id, record),
+            (Some(sealed), Some(record)) => {
+                correctable(sealed, record, now) && !already_corrected(state, id, record)
+            }
             (Some(_), None) => true,
             (None, _) => false,
         })
+}
+
+/// When the next hold on a live object ends: what it holds is put back then.
+pub(crate) fn hold_ends(turn: &Turn<'_>, state: &AppState) -> Again {
+    let Some(set) = &state.inventory else {
+        return Again::Never;
+    };
+    let now = Timestamp::now();
+    let live = turn.operator.live_of(set);
+    let holds = live.values().filter_map(|record| record.held(now));
+    holds.map(|hold| hold.until).min().map_or(Again::Never, Again::at)
 }
 
 /// Commit of the open release while its objects are being written.

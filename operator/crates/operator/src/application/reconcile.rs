@@ -11,7 +11,7 @@ use tidegate_core::status::{Progress, observe};
 
 use crate::application::act::act;
 use crate::application::deny::deny;
-use crate::application::drift::{needs_work, running};
+use crate::application::drift::{hold_ends, needs_work, running};
 use crate::application::newest::{Known, newest};
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
@@ -47,7 +47,7 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     };
     if !deleting {
         let set = state.inventory.clone().unwrap_or_default();
-        let observed = observe(&set, &operator.live_of(&set));
+        let observed = observe(&set, &operator.live_of(&set), Timestamp::now());
         status::write(operator, key, &app, &mut state, &observed, edits).await;
     }
     again
@@ -144,10 +144,10 @@ pub(crate) async fn settle(
     edits: &mut Edits,
 ) -> Result<Again, String> {
     if state.open.is_none() {
-        return Ok(Again::Never);
+        return Ok(hold_ends(turn, state));
     }
     let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(&set, &turn.operator.live_of(&set));
+    let observed = observe(&set, &turn.operator.live_of(&set), Timestamp::now());
     verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
 }
 
