@@ -10,6 +10,7 @@ use tidegate_core::object::Location;
 use tidegate_core::plan::{Inputs, Live, plan, teardown};
 
 use super::*;
+use crate::error::Class;
 use crate::fake::{Log, Reply, Seen, clients, status};
 
 fn key() -> DigestKey {
@@ -56,6 +57,7 @@ fn approve(objects: Vec<DesiredObject>, inventory: &InventorySet, live: &Live) -
         live,
         prune: true,
         drift: DriftMode::Correct,
+        now: jiff::Timestamp::UNIX_EPOCH,
         key: &key(),
     });
     approved(plan)
@@ -265,8 +267,6 @@ async fn an_update_names_the_uid_and_another_object_is_planned_anew() {
     }
 }
 
-use crate::error::Class;
-
 #[tokio::test]
 async fn one_bad_object_does_not_stop_its_neighbours_but_the_next_stage() {
     let objects = ["a", "b", "c"].map(|name| desired("ConfigMap", name));
@@ -453,4 +453,19 @@ async fn cancellation_stops_before_the_next_object() {
         }
     );
     assert!(outcomes.is_empty() && log.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_service_is_gone_although_the_answer_is_the_object() {
+    let gone = std::sync::atomic::AtomicBool::new(false);
+    let (_, outcomes, _) = run(&removal(Some("u1")), move |seen| match seen.method.as_str() {
+        "DELETE" => {
+            gone.store(true, std::sync::atomic::Ordering::Relaxed);
+            Reply::Json(200, live("a", "u1", None))
+        }
+        _ if gone.load(std::sync::atomic::Ordering::Relaxed) => status(404, "not found", "a", "configmaps"),
+        _ => Reply::Json(200, live("a", "u1", None)),
+    })
+    .await;
+    assert_eq!(outcomes[0].result.clone().unwrap(), Done::Deleted);
 }

@@ -102,9 +102,7 @@ impl Refusal {
 
     /// True when the server says that the object there has another uid than the request.
     pub fn uid_differs(&self) -> bool {
-        let said = ["UID in precondition", "testing value /metadata/uid failed"];
-        said.iter().any(|words| self.message.contains(words))
-            || self.causes.iter().any(|c| c.field == "metadata.uid")
+        self.message.contains("UID in precondition") || self.causes.iter().any(|c| c.field == "metadata.uid")
     }
 
     /// True for an answer about an object that is not there.

@@ -146,3 +146,46 @@ async fn a_shard_is_made_with_its_finalizer_and_removed_without_it() {
     assert_eq!(seen[2].body["metadata"]["finalizers"], json!([]));
     assert_eq!(seen[3].body["preconditions"], json!({"uid": "u"}));
 }
+
+#[tokio::test]
+async fn a_status_of_an_object_that_cannot_be_read_goes_by_its_name() {
+    let (own, log) = own(|_| Reply::Json(200, shard("a", good())));
+    let sent = own
+        .patch_status("shop", "a", "", &json!({}), &json!({"phase": "Stalled"}))
+        .await;
+    assert_eq!(sent, Ok(true));
+    let body = log.lock().unwrap()[0].body.clone();
+    assert_eq!(
+        body,
+        json!([{"op": "add", "path": "/status", "value": {"phase": "Stalled"}}])
+    );
+}
+
+#[tokio::test]
+async fn a_status_of_another_object_is_not_written_and_a_bad_status_is_an_error() {
+    let before = json!({});
+    let after = json!({"phase": "Done"});
+    let (own_other, _) = own(|_| {
+        status(
+            422,
+            "the server rejected our request due to an error in our request",
+            "",
+            "",
+        )
+    });
+    let sent = own_other.patch_status("shop", "a", "u", &before, &after).await;
+    assert_eq!(sent, Ok(false));
+    let (own_bad, _) = own(|_| {
+        let details =
+            json!({"name": "a", "causes": [{"field": "status.phase", "message": "Unsupported value"}]});
+        Reply::Json(
+            422,
+            json!({"kind": "Status", "message": "invalid", "details": details}),
+        )
+    });
+    let error = own_bad
+        .patch_status("shop", "a", "u", &before, &after)
+        .await
+        .unwrap_err();
+    assert_eq!(error.reason(), "Invalid");
+}

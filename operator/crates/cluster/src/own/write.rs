@@ -48,7 +48,8 @@ impl<K: OwnKind> Own<K> {
 
     /// Brings the status from `before` to `after`. Sends nothing when they are equal; true when something was sent. The
     /// object must have that uid: a merge patch cannot ask for it, since the status endpoint passes over metadata, so
-    /// this is a JSON patch with a test. It replaces the whole status, of which we are the only writer.
+    /// this is a JSON patch with a test; false when it is another. Only for an object that could not be read, and whose
+    /// uid is not known, the uid may be empty: then the name alone is meant. It replaces the whole status, of which we are the only writer.
     pub async fn patch_status<S: Serialize>(
         &self,
         namespace: &str,
@@ -61,18 +62,31 @@ impl<K: OwnKind> Own<K> {
         if to_value(before) == after {
             return Ok(false);
         }
-        let patch = json!([
-            {"op": "test", "path": "/metadata/uid", "value": uid},
-            {"op": "add", "path": "/status", "value": after},
-        ]);
+        let test = json!({"op": "test", "path": "/metadata/uid", "value": uid});
+        let add = json!({"op": "add", "path": "/status", "value": after});
+        let patch: Value = if uid.is_empty() {
+            json!([add])
+        } else {
+            json!([test, add])
+        };
         let path = format!(
             "{}/status?fieldManager={}",
             Self::path(namespace, name),
             names::FIELD_MANAGER
         );
         let json_patch = "application/json-patch+json";
-        self.patch("patch_status", path, json_patch, &patch).await?;
-        Ok(true)
+        match self.patch("patch_status", path, json_patch, &patch).await {
+            // The test failed: what is there now is another object, about which this status says nothing. A status
+            // that breaks its schema is a 422 with causes.
+            Err(error)
+                if error
+                    .refusal()
+                    .is_some_and(|r| r.code == 422 && r.causes.is_empty()) =>
+            {
+                Ok(false)
+            }
+            other => other.map(|()| true),
+        }
     }
 
     /// Adds or removes a finalizer, against the newest state of the object. True when something was sent; an object
