@@ -148,17 +148,14 @@ async fn a_shard_is_made_with_its_finalizer_and_removed_without_it() {
 }
 
 #[tokio::test]
-async fn a_status_of_an_object_that_cannot_be_read_goes_by_its_name() {
+async fn a_status_of_an_object_that_cannot_be_read_is_merged_by_name() {
     let (own, log) = own(|_| Reply::Json(200, shard("a", good())));
     let sent = own
         .patch_status("shop", "a", "", &json!({}), &json!({"phase": "Stalled"}))
         .await;
     assert_eq!(sent, Ok(true));
     let body = log.lock().unwrap()[0].body.clone();
-    assert_eq!(
-        body,
-        json!([{"op": "add", "path": "/status", "value": {"phase": "Stalled"}}])
-    );
+    assert_eq!(body, json!({"status": {"phase": "Stalled"}}));
 }
 
 #[tokio::test]

@@ -48,8 +48,11 @@ impl<K: OwnKind> Own<K> {
 
     /// Brings the status from `before` to `after`. Sends nothing when they are equal; true when something was sent. The
     /// object must have that uid: a merge patch cannot ask for it, since the status endpoint passes over metadata, so
-    /// this is a JSON patch with a test; false when it is another. Only for an object that could not be read, and whose
-    /// uid is not known, the uid may be empty: then the name alone is meant. It replaces the whole status, of which we are the only writer.
+    /// this is a JSON patch with a test; false when it is another. It replaces the whole status, of which we are the
+    /// only writer.
+    ///
+    /// The uid may be empty for an object that could not be read: then the name alone is meant, and `after` is merged
+    /// into the status, the rest of which nobody here knows.
     pub async fn patch_status<S: Serialize>(
         &self,
         namespace: &str,
@@ -62,20 +65,19 @@ impl<K: OwnKind> Own<K> {
         if to_value(before) == after {
             return Ok(false);
         }
-        let test = json!({"op": "test", "path": "/metadata/uid", "value": uid});
-        let add = json!({"op": "add", "path": "/status", "value": after});
-        let patch: Value = if uid.is_empty() {
-            json!([add])
+        let (content_type, patch) = if uid.is_empty() {
+            ("application/merge-patch+json", json!({"status": after}))
         } else {
-            json!([test, add])
+            let test = json!({"op": "test", "path": "/metadata/uid", "value": uid});
+            let add = json!({"op": "add", "path": "/status", "value": after});
+            ("application/json-patch+json", json!([test, add]))
         };
         let path = format!(
             "{}/status?fieldManager={}",
             Self::path(namespace, name),
             names::FIELD_MANAGER
         );
-        let json_patch = "application/json-patch+json";
-        match self.patch("patch_status", path, json_patch, &patch).await {
+        match self.patch("patch_status", path, content_type, &patch).await {
             // The test failed: what is there now is another object, about which this status says nothing. A status
             // that breaks its schema is a 422 with causes.
             Err(error)
