@@ -136,7 +136,7 @@ impl Clients {
     pub(crate) async fn find(&self, kind: &str, path: String) -> Result<Option<Value>, Error> {
         match self.json(&Call::get(kind, path)).await {
             Ok((_, value)) => Ok(Some(value)),
-            Err(error) if error.refusal().is_some_and(Refusal::object_missing) => Ok(None),
+            Err(error) if error.refusal().is_some_and(Refusal::nothing_there) => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -105,7 +105,13 @@ impl Refusal {
         self.message.contains("UID in precondition") || self.causes.iter().any(|c| c.field == "metadata.uid")
     }
 
-    /// True for an answer about an object that is not there.
+    /// True when a read or a delete finds nothing. Only creations look at the namespace, so that a missing namespace
+    /// here is the object itself.
+    pub fn nothing_there(&self) -> bool {
+        self.code == 404 && self.names_object
+    }
+
+    /// True for the answer to a write about an object that is not there; a missing namespace is another matter.
     pub fn object_missing(&self) -> bool {
         self.code == 404 && self.names_object && self.details_kind != "namespaces"
     }

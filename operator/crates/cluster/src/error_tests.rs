@@ -154,3 +154,21 @@ fn an_answer_that_is_no_status_keeps_its_start() {
     assert_eq!(found.message, "<html>bad gateway</html>");
     assert_eq!(found.verdict(), (Class::Transient, "ServerError"));
 }
+
+#[test]
+fn a_missing_namespace_is_gone_for_a_read_and_waited_for_by_a_write() {
+    let missing = refusal(
+        404,
+        "namespaces \"a\" not found",
+        json!({"name": "a", "kind": "namespaces"}),
+    );
+    assert!(missing.nothing_there() && !missing.object_missing());
+    let object = refusal(
+        404,
+        "configmaps \"a\" not found",
+        json!({"name": "a", "kind": "configmaps"}),
+    );
+    assert!(object.nothing_there() && object.object_missing());
+    let kind = refusal(404, "the server could not find the requested resource", json!({}));
+    assert!(!kind.nothing_there() && !kind.object_missing());
+}

@@ -1,5 +1,7 @@
 //! Bad manifests: all of them are named at once, with file, line, cause and what to do.
 
+#![expect(clippy::unwrap_used, reason = "a helper of tests: indexes are small")]
+
 use serde_json::{Value, json};
 use tidegate_core::admit::{Context, admit};
 use tidegate_core::catalog::{Catalog, Gvk, KindInfo};

@@ -19,7 +19,7 @@ use tidegate_core::inventory::InventorySet;
 use tidegate_core::live::{lost_paths, reduce};
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
-use tidegate_core::plan::{Live, Plan};
+use tidegate_core::plan::{Cause, Live, Plan};
 use tidegate_core::schema::SchemaSet;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -197,7 +197,12 @@ impl Operator {
     /// Reads what drifted objects look like now, before they are put back. At most five are read.
     pub(crate) async fn describe_drift(&self, plan: &Plan) -> DriftLines {
         let mut lines = DriftLines::default();
-        for step in plan.steps.iter().take(5) {
+        for step in plan
+            .steps
+            .iter()
+            .filter(|s| matches!(s.cause, Cause::Drifted | Cause::Missing))
+            .take(5)
+        {
             let Some(live) = self.read_object(&step.id, &step.version).await else {
                 lines.fields.push(format!("{} (deleted)", step.id));
                 continue;

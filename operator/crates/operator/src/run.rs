@@ -86,6 +86,7 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
     let election = tokio::spawn(election.run(election_stop.clone()));
     tracing::info!(installation = operator.settings.installation, "tidegate runs");
     let ended = tokio::select! {
+        biased;
         () = stop.cancelled() => None,
         served = http => Some(format!("the HTTP server ended: {served:?}; is {} in use?", operator.settings.http_addr)),
         task = tasks.join_next() => Some(format!("a part of the operator ended: {task:?}")),

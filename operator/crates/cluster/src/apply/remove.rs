@@ -47,7 +47,7 @@ impl Run<'_> {
                 // answer so although they are gone.
                 Ok((_, answer)) if answer["kind"] == "Status" => return Ok(Done::Deleted),
                 Ok(_) => return self.after_delete(id, path, &metadata["uid"]).await,
-                Err(error) if error.refusal().is_some_and(Refusal::object_missing) => {
+                Err(error) if error.refusal().is_some_and(Refusal::nothing_there) => {
                     return Ok(Done::Deleted);
                 }
                 Err(error) if error.code() == 409 => {}

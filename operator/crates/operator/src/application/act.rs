@@ -42,11 +42,7 @@ pub(crate) async fn act(
     if plan.is_empty() && plan.forgotten.is_empty() {
         return nothing_to_write(turn, state, edits, &rendered, refused).await;
     }
-    let correction = plan
-        .steps
-        .iter()
-        .all(|s| matches!(s.cause, Cause::Drifted | Cause::Missing));
-    if (refused || same) && correction && state.open.is_none() && !plan.steps.is_empty() {
+    if state.open.is_none() && (refused || same) && is_upkeep(&plan, same) {
         return correct_drift(turn, state, plan).await;
     }
     let failed_before = turn
@@ -62,6 +58,16 @@ pub(crate) async fn act(
         return settle(turn, state, edits).await;
     }
     release_plan(turn, state, edits, rendered, plan).await
+}
+
+/// True when a plan brings nothing new: live objects are put back, and what outlived an earlier prune of the same set
+/// is looked after.
+fn is_upkeep(plan: &Plan, same: bool) -> bool {
+    plan.steps.iter().all(|step| match step.cause {
+        Cause::Drifted | Cause::Missing => true,
+        Cause::Removed => same,
+        Cause::New | Cause::Changed => false,
+    })
 }
 
 /// After a restart: the same set failed before, and is not tried again until somebody asks or commits.

@@ -9,7 +9,7 @@ use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Plan, correctable};
+use tidegate_core::plan::{Cause, Plan, Step, correctable};
 use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
 
@@ -107,8 +107,12 @@ pub(crate) async fn correct_drift(
             failure_line(&report.failed, report.failed.len())
         ));
     }
-    let steps = &approved.get().steps;
-    for step in steps {
+    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Missing);
+    let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
+    if steps.is_empty() {
+        return Ok(Again::Never);
+    }
+    for step in &steps {
         let sealed = state
             .inventory
             .as_ref()
