@@ -227,6 +227,8 @@ async fn watch<S: Sink>(
         error,
     };
     let mut body = open(clients, feed, path).await.map_err(|e| resume(e, &version))?;
+    // A resumed watch may be silent for a minute: that it stands again is news by itself.
+    sink.reached(&version);
     let deadline = Instant::now() + WATCH_DEADLINE;
     let mut buffer = BytesMut::new();
     let mut scanned = 0;
