@@ -141,6 +141,12 @@ fn wrong_types_are_said_with_both_types() {
     );
     only(
         &set,
+        &spec("replicas", json!("two")),
+        "/spec/replicas",
+        "must be an integer, but is a string",
+    );
+    only(
+        &set,
         &spec("replicas", json!(1.5)),
         "/spec/replicas",
         "must be an integer, but is a number",

@@ -106,9 +106,7 @@ impl<'a> Walk<'a> {
     fn expected(&mut self, what: &str, value: &Value) {
         let hint = match value {
             Value::Number(_) | Value::Bool(_) if what == "a string" => "; put it in quotes",
-            Value::String(_) if matches!(what, "an integer" | "a boolean" | "a number") => {
-                "; remove the quotes"
-            }
+            Value::String(text) if unquoted_fits(what, text) => "; remove the quotes",
             _ => "",
         };
         self.tell(format!("must be {what}, but is {}{hint}", type_name(value)));
@@ -395,4 +393,14 @@ fn nullable_there(object: &ObjectShape, field: &str, map: &Map<String, Value>) -
         .ok();
     let node = known.and_then(|index| object.properties.get(index));
     map.contains_key(field) && node.is_some_and(|(_, node)| node.nullable)
+}
+
+/// True when a string would be of the expected type without its quotes.
+fn unquoted_fits(what: &str, text: &str) -> bool {
+    match what {
+        "an integer" => text.parse::<i64>().is_ok(),
+        "a number" => text.parse::<f64>().is_ok(),
+        "a boolean" => matches!(text, "true" | "false"),
+        _ => false,
+    }
 }
