@@ -1,0 +1,12 @@
+//! The operator on a real API server: the binary under the chart's account, git over HTTP, kwok's pods. One cluster and
+//! one operator serve all tests but those of `faults`, which kill things.
+
+mod counts;
+mod deletion;
+mod drift;
+mod faults;
+mod health;
+mod output;
+mod refusals;
+mod releases;
+mod stage;

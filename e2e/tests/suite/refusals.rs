@@ -1,0 +1,138 @@
+//! What a bad commit or an unreadable source does: nothing, and it says so.
+
+use serde_json::Value;
+use tidegate_e2e::Result;
+
+use crate::stage::{Shop, condition, map, text};
+
+#[tokio::test]
+async fn three_bad_objects_of_ten_are_all_named_and_none_of_the_ten_applied() -> Result<()> {
+    let shop = Shop::open("bad").await?;
+    shop.put("base.yaml", &map("base", "good"))?;
+    let good = shop.push("good")?;
+    shop.deploy("").await?;
+    shop.released(&good).await?;
+
+    shop.put("base.yaml", &map("base", "changed"))?;
+    for n in 0..6 {
+        shop.put(&format!("ok-{n}.yaml"), &map(&format!("ok-{n}"), "1"))?;
+    }
+    shop.put(
+        "web.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: two\n  \
+         selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    \
+         spec: {containers: [{name: web, image: web}]}\n",
+    )?;
+    let typo = map("typo", "1").replace("\ndata:", "\ndate:");
+    shop.put("typo.yaml", &typo)?;
+    shop.put(
+        "svc.yaml",
+        "apiVersion: v1\nkind: Service\nmetadata: {name: svc}\nspec:\n  ports:\n  - {port: http}\n",
+    )?;
+    let bad = shop.push("three of ten are bad")?;
+    let release = shop.phase(&bad, "Denied").await?;
+    let failed = release["status"]["results"]["failed"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    assert_eq!(failed.len(), 3, "{release}");
+    for (object, location) in [
+        ("Deployment", "deploy/web.yaml:5"),
+        ("ConfigMap", "deploy/typo.yaml:4"),
+        ("Service", "deploy/svc.yaml:6"),
+    ] {
+        let named = failed
+            .iter()
+            .any(|f| text(&f["object"]).starts_with(object) && text(&f["location"]) == location);
+        assert!(named, "{object} at {location} is not among {failed:?}");
+    }
+    let app = shop.says("Ready", "False", "InvalidForSchema").await?;
+    assert_eq!(app["status"]["lastAppliedRevision"], *good);
+    assert!(
+        text(&condition(&app, "Ready")["message"]).contains(".yaml:"),
+        "{app}"
+    );
+    assert_eq!(shop.get("configmaps/base").await?["data"]["key"], "good");
+    for what in [
+        "configmaps/ok-0",
+        "configmaps/ok-5",
+        "configmaps/typo",
+        "services/svc",
+        "deployments/web",
+    ] {
+        assert_eq!(shop.get(what).await?, Value::Null, "{what}");
+    }
+
+    for file in ["web", "typo", "svc"] {
+        shop.cut(&format!("{file}.yaml"))?;
+    }
+    let fix = shop.push("the fix")?;
+    shop.released(&fix).await?;
+    assert_eq!(shop.get("configmaps/base").await?["data"]["key"], "changed");
+    assert_ne!(shop.get("configmaps/ok-5").await?, Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_empty_source_deletes_nothing() -> Result<()> {
+    let shop = Shop::open("empty").await?;
+    shop.put("a.yaml", &map("a", "1"))?;
+    let good = shop.push("one")?;
+    shop.deploy("").await?;
+    shop.released(&good).await?;
+    shop.put("a.yaml", "# nothing left\n")?;
+    shop.push("emptied")?;
+    let app = shop.says("Ready", "False", "EmptySource").await?;
+    assert_eq!(app["status"]["lastAppliedRevision"], *good);
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "1");
+    shop.cut("a.yaml")?;
+    shop.push("the folder is gone")?;
+    shop.until("the missing folder named", "applications/shop", |app| {
+        condition(app, "Ready")["status"] == "False" && condition(app, "Ready")["reason"] != "EmptySource"
+            || text(&condition(app, "Ready")["message"]).contains("deploy")
+    })
+    .await?;
+    shop.look_again().await?;
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "1");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_unreadable_source_deletes_nothing_and_is_read_again_when_it_can_be() -> Result<()> {
+    let shop = Shop::open("dark").await?;
+    shop.put("a.yaml", &map("a", "1"))?;
+    let good = shop.push("one")?;
+    shop.deploy("").await?;
+    shop.released(&good).await?;
+    let uid = text(&shop.get("configmaps/a").await?["metadata"]["uid"]);
+    let unreadable = |repo: &Value| condition(repo, "Ready")["status"] == "False";
+
+    shop.git.set_on(false);
+    shop.until("server off is seen", "gitrepositories/shop", unreadable)
+        .await?;
+    shop.look_again().await?;
+    assert_eq!(text(&shop.get("configmaps/a").await?["metadata"]["uid"]), uid);
+    shop.git.set_on(true);
+    shop.until("server on is seen", "gitrepositories/shop", |r| !unreadable(r))
+        .await?;
+
+    let bare = shop.bare().display().to_string();
+    shop.repo
+        .git(&["--git-dir", &bare, "update-ref", "-d", "refs/heads/master"])?;
+    let repo = shop
+        .until("branch gone is seen", "gitrepositories/shop", unreadable)
+        .await?;
+    let reason = text(&condition(&repo, "Ready")["reason"]);
+    assert!(
+        ["ReferenceNotFound", "EmptyRepository"].contains(&reason.as_str()),
+        "{repo}"
+    );
+    shop.look_again().await?;
+    assert_eq!(text(&shop.get("configmaps/a").await?["metadata"]["uid"]), uid);
+
+    shop.put("a.yaml", &map("a", "2"))?;
+    let back = shop.push("back again")?;
+    shop.released(&back).await?;
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "2");
+    Ok(())
+}
