@@ -39,6 +39,8 @@ pub(crate) struct AppState {
     pub(crate) open: Option<release::Open>,
     /// Where the newest attempt stands.
     pub(crate) progress: Option<Progress>,
+    /// Why the newest release was judged unhealthy, with the pods' own reasons; until everything is healthy.
+    pub(crate) diagnosis: Option<String>,
     /// Reconciles in a row that ended in an error.
     pub(crate) failures: u32,
     /// Corrections of drift since the object was last changed by git: object and digest that came out, for fights.

@@ -166,6 +166,7 @@ async fn release_plan(
         open.turn(Phase::Applying, "Writing objects", Timestamp::now());
         release::write(turn.operator, turn.key, &mut open).await?;
         state.corrected.clear();
+        state.diagnosis = None;
         state.open = Some(open);
     }
     let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;

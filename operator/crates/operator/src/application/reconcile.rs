@@ -47,7 +47,14 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     };
     if !deleting {
         let set = state.inventory.clone().unwrap_or_default();
-        let observed = observe(&set, &operator.live_of(&set), Timestamp::now());
+        let mut observed = observe(&set, &operator.live_of(&set), Timestamp::now());
+        match state.diagnosis.take() {
+            Some(diagnosis) if !observed.healthy() => {
+                observed.failed = vec![diagnosis.clone()];
+                state.diagnosis = Some(diagnosis);
+            }
+            _ => {}
+        }
         status::write(operator, key, &app, &mut state, &observed, edits).await;
     }
     again

@@ -55,6 +55,7 @@ pub(crate) async fn verify(
         } else {
             line
         };
+        state.diagnosis = Some(message.clone());
         open.fail(failures, Vec::new());
         let finished = release::finish(operator, key, app, &mut open, Phase::Failed, &message).await;
         return close(state, open, edits, Progress::Synced, finished);
