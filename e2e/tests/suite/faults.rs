@@ -1,4 +1,4 @@
-//! What must survive: a crash of the operator at any moment, two replicas, a right taken away. On a
+//! What must survive: a crash of the operator or of the API server at any moment, two replicas, a right taken away. On a
 //! cluster of their own, one test at a time.
 
 use std::collections::BTreeMap;
@@ -115,6 +115,33 @@ async fn killed_at_any_moment_of_a_release_it_ends_in_the_same_state() -> Result
         .filter(|r| !["Succeeded", "Superseded", "Failed"].contains(&text(&r["status"]["phase"]).as_str()))
         .collect();
     assert!(open.is_empty(), "left behind: {open:?}");
+    running.kill9();
+    drop(guard);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_api_server_restart_in_mid_release_is_only_a_delay() -> Result<()> {
+    let (world, guard) = fragile().await?;
+    if world.cluster.is_existing() {
+        return Ok(());
+    }
+    let shop = Shop::open_in(&world.cluster, "restart").await?;
+    let mut running = operator(&world.cluster, "restarted").await?;
+    let (first, _) = generation(&shop, 0)?;
+    shop.deploy("").await?;
+    shop.released(&first).await?;
+    let (commit, expected) = generation(&shop, 1)?;
+    begun(&shop, &commit).await?;
+    world.cluster.restart_apiserver().await?;
+    shop.released(&commit).await?;
+    assert_eq!(maps(&shop).await?, expected);
+    sealed(&shop, MANY).await?;
+    assert!(
+        running.ended().is_none(),
+        "it should have stayed: {}",
+        running.logs()
+    );
     running.kill9();
     drop(guard);
     Ok(())

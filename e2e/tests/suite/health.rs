@@ -31,7 +31,9 @@ async fn a_failing_image_fails_the_release_with_the_pods_own_reason() -> Result<
     assert!(text(&failed["object"]).contains("web"), "{release}");
     let said = format!("{}{}", failed["podReason"], failed["message"]);
     assert!(said.contains("ImagePullBackOff"), "{release}");
-    let app = shop.get("applications/shop").await?;
-    assert_ne!(condition(&app, "Ready")["status"], "True", "{app}");
+    let app = shop.until("Ready names the reason", "applications/shop", |app| {
+        text(&condition(app, "Ready")["message"]).contains("ImagePullBackOff")
+    });
+    assert_eq!(condition(&app.await?, "Ready")["status"], "False");
     Ok(())
 }
