@@ -98,6 +98,10 @@ impl Operator {
         let mut add = |flag: &str, value: String| args.extend([flag.to_owned(), value]);
         add("--kubeconfig", kubeconfig.display().to_string());
         add("--namespace", NAMESPACE.to_owned());
+        // The same name after a restart takes the lease over at once, as a restarted container of a pod does.
+        if !options.args.iter().any(|arg| arg == "--identity") {
+            add("--identity", options.name.clone());
+        }
         add("--cache-dir", cache.display().to_string());
         add("--http-addr", format!("127.0.0.1:{port}"));
         add("--log-format", "text".to_owned());

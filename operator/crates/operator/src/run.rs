@@ -65,13 +65,16 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
     let clients = Clients::connect(settings.kubeconfig.clone(), kube_metrics)
         .await
         .map_err(|e| Error::Start(e.to_string()))?;
-    let identity = settings.identity.clone().unwrap_or_else(wiring::host_name);
+    let identity = match settings.identity.clone() {
+        Some(given) => given,
+        None => wiring::own_identity().map_err(Error::Start)?,
+    };
     let election = Election::new(
         clients.clone(),
         LeaseSettings::new(&settings.namespace, &identity),
     );
     let guard = election.guard();
-    let operator = wiring::assemble(settings, clients, guard, metrics, &stop)
+    let operator = wiring::assemble(settings, &identity, clients, guard, metrics, &stop)
         .await
         .map_err(Error::Start)?;
     let election_stop = CancellationToken::new();

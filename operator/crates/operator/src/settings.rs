@@ -29,7 +29,8 @@ pub(crate) struct RunSettings {
     /// Log filter, for example `info` or `tidegate=debug`.
     #[arg(long, env = "TIDEGATE_LOG", default_value = "info")]
     pub(crate) log: String,
-    /// Name of this replica in the Lease; the host name when absent.
+    /// Name of this replica in the Lease, unlike that of any other; host name and a random part when absent. A process
+    /// that starts under the name of one that has died takes over at once.
     #[arg(long, env = "POD_NAME")]
     pub(crate) identity: Option<String>,
     /// Reconciles at the same time.

@@ -34,15 +34,19 @@ const KINDS_REFRESH: Duration = Duration::from_secs(60);
 /// Changes of live objects that come within this time wake an Application once.
 const SETTLE: Duration = Duration::from_millis(20);
 
-/// Name of this host, for the Lease.
-pub(crate) fn host_name() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname")
-        .map_or_else(|_| "tidegate".to_owned(), |n| n.trim().to_owned())
+/// Name of this process in the Lease when none is given: two processes on one host must differ.
+pub(crate) fn own_identity() -> Result<String, String> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.map_or_else(|_| "tidegate".to_owned(), |name| name.trim().to_owned());
+    let mut bytes = [0_u8; 4];
+    getrandom::fill(&mut bytes).map_err(|e| format!("the system has no randomness: {e}"))?;
+    Ok(format!("{host}-{:08x}", u32::from_be_bytes(bytes)))
 }
 
 /// Builds everything that the controllers share.
 pub(crate) async fn assemble(
     settings: RunSettings,
+    identity: &str,
     clients: Clients,
     lease: LeaseGuard,
     metrics: Metrics,
@@ -54,7 +58,6 @@ pub(crate) async fn assemble(
         .map_err(|e| e.to_string())?;
     let git = GitPool::new(settings.cache_dir.join("mirrors"), GIT_THREADS)
         .map_err(|e| format!("--cache-dir {}: {e}", settings.cache_dir.display()))?;
-    let identity = settings.identity.clone().unwrap_or_else(host_name);
     Ok(Arc::new(Operator {
         own_applications: Own::new(clients.clone(), lease.clone()),
         own_repositories: Own::new(clients.clone(), lease.clone()),
@@ -62,7 +65,7 @@ pub(crate) async fn assemble(
         inventories: Own::new(clients.clone(), lease.clone()),
         secrets: Own::new(clients.clone(), lease.clone()),
         executor: Executor::new(clients.clone(), lease.clone()),
-        recorder: EventRecorder::start(clients.clone(), lease.clone(), &identity, stop.clone()),
+        recorder: EventRecorder::start(clients.clone(), lease.clone(), identity, stop.clone()),
         live: LiveMap::new(clients.clone(), &settings.installation, key.clone()),
         schema_cache: SchemaCache::new(),
         applications: Store::new(),
