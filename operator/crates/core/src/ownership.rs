@@ -66,14 +66,21 @@ pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, owner_lives: impl Fn(&Ow
     if owner.as_ref() == Some(ours) && applied_by_us(live) {
         return Takeover::Resume;
     }
-    if let Some(other) = owner.filter(|o| o != ours && o.installation == ours.installation)
-        && (owner_lives(&other) || adopt != Adopt::Always)
-    {
+    // Whether an Application of another installation still exists cannot be known here: its objects are never taken.
+    let held = |other: &Owner| {
+        other.installation != ours.installation || owner_lives(other) || adopt != Adopt::Always
+    };
+    if let Some(other) = owner.filter(|other| other != ours && held(other)) {
         return Takeover::Refuse {
             reason: "OwnershipConflict",
             message: format!(
-                "belongs to Application {}/{} and is wanted by Application {}/{} too; remove it from one of the two sources",
-                other.namespace, other.application, ours.namespace, ours.application
+                "belongs to Application {}/{} of installation {} and is wanted by Application {}/{} of installation {} too; remove it from one of the two sources",
+                other.namespace,
+                other.application,
+                other.installation,
+                ours.namespace,
+                ours.application,
+                ours.installation
             ),
         };
     }
