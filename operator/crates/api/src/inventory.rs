@@ -28,6 +28,10 @@ pub struct InventorySpec {
     /// UID of that Application.
     #[serde(rename = "applicationUID")]
     pub application_uid: String,
+    /// Number of the layout: goes up each time the entries are spread over another number of shards. The highest layout
+    /// that is complete holds; shards of others are leftovers.
+    #[serde(default)]
+    pub layout: i64,
     /// Number of this shard, from 0.
     #[serde(default)]
     pub shard: i32,

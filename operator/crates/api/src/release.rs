@@ -47,6 +47,11 @@ pub struct ReleaseSpec {
     pub revision: ReleaseRevision,
     /// What made the operator start it.
     pub trigger: Trigger,
+    /// Keyed digest of the set of objects that it brings; absent when the commit was refused. A process that finds the
+    /// Release unfinished knows by it whether it still is what should run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub set_digest: Option<String>,
 }
 
 /// The commit of a release.

@@ -124,6 +124,28 @@ pub struct Election {
     guard: LeaseGuard,
     /// The Lease as another held it when we first saw it so, and when that was.
     seen: Option<(Value, Duration)>,
+    /// True once this process has held the lease.
+    led: bool,
+}
+
+/// Why an election ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was cancelled, and the lease given back.
+    Cancelled,
+    /// Another process has held the lease after this one did. What this one remembers of the cluster is no longer true,
+    /// so that it must not lead again: it ends and starts anew.
+    Taken {
+        /// Identity of the holder; empty when it has given the lease back already.
+        by: String,
+    },
+}
+
+/// What one look at the lease came to.
+enum Round {
+    Held,
+    Standby,
+    Taken(String),
 }
 
 impl Election {
@@ -138,6 +160,7 @@ impl Election {
             clients,
             settings,
             seen: None,
+            led: false,
         }
     }
 
@@ -146,12 +169,14 @@ impl Election {
         self.guard.clone()
     }
 
-    /// Takes and renews the lease until cancelled, then gives it back. Stop writers before cancelling.
-    pub async fn run(mut self, cancel: CancellationToken) {
+    /// Takes and renews the lease until cancelled, then gives it back. Stop writers before cancelling. Ends by itself when
+    /// another took the lease from this process.
+    pub async fn run(mut self, cancel: CancellationToken) -> Ended {
         loop {
             let pause = match self.round().await {
-                Ok(true) => self.settings.renew,
-                Ok(false) => self.settings.retry,
+                Ok(Round::Held) => self.settings.renew,
+                Ok(Round::Standby) => self.settings.retry,
+                Ok(Round::Taken(by)) => return Ended::Taken { by },
                 Err(error) => {
                     tracing::warn!(%error, reason = error.reason(), "cannot renew the lease");
                     self.settings.retry
@@ -170,10 +195,11 @@ impl Election {
         if held && let Err(error) = self.release().await {
             tracing::warn!(%error, "cannot give the lease back; another replica takes it when it has expired");
         }
+        Ended::Cancelled
     }
 
-    /// One look, and one write where it is ours to write. True when we hold the lease afterwards.
-    async fn round(&mut self) -> Result<bool, Error> {
+    /// One look, and one write where it is ours to write.
+    async fn round(&mut self) -> Result<Round, Error> {
         let started = (self.guard.clock)();
         let Some(lease) = self.read().await? else {
             let lease = self.lease(None, &self.settings.identity);
@@ -181,9 +207,13 @@ impl Election {
         };
         let holder = lease.pointer("/spec/holderIdentity").and_then(Value::as_str);
         let holder = holder.unwrap_or_default();
+        if self.led && holder != self.settings.identity {
+            self.guard.lost();
+            return Ok(Round::Taken(holder.to_owned()));
+        }
         if holder != self.settings.identity && !holder.is_empty() && !self.expired(&lease, started) {
             self.guard.lost();
-            return Ok(false);
+            return Ok(Round::Standby);
         }
         let next = self.lease(Some(&lease), &self.settings.identity);
         self.write("update", Method::PUT, &next, started).await
@@ -221,17 +251,18 @@ impl Election {
         method: Method,
         lease: &Value,
         started: Duration,
-    ) -> Result<bool, Error> {
+    ) -> Result<Round, Error> {
         let named = method == Method::PUT;
         match self.send(verb, method, named, lease).await {
             Ok(()) => {
                 self.guard.renewed_at(started);
                 self.seen = None;
-                Ok(true)
+                self.led = true;
+                Ok(Round::Held)
             }
             Err(error) if error.code() == 409 => {
                 self.guard.lost();
-                Ok(false)
+                Ok(Round::Standby)
             }
             Err(error) => Err(error),
         }

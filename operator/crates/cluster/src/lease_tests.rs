@@ -117,6 +117,34 @@ async fn a_dead_holder_is_replaced_after_its_lease_and_never_earlier() {
     assert!(guard.may_write());
 }
 
+/// The lease as another process would hold or leave it.
+fn take(server: &Shared, by: &str) {
+    let mut server = server.lock().unwrap();
+    server.version += 1;
+    let version = server.version.to_string();
+    let lease = server.lease.as_mut().unwrap();
+    lease["spec"]["holderIdentity"] = by.into();
+    lease["metadata"]["resourceVersion"] = version.into();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_lost_its_lease_to_another_never_leads_again() {
+    // Held by the other now, or held and given back while this one did not look.
+    for by in ["b", ""] {
+        let server = Shared::default();
+        let first = election(&server, "a");
+        let guard = first.guard();
+        let run = tokio::spawn(first.run(CancellationToken::new()));
+        sleep(Duration::from_millis(100)).await;
+        assert!(guard.may_write());
+        take(&server, by);
+        let ended = tokio::time::timeout(Duration::from_secs(30), run).await.unwrap();
+        assert_eq!(ended.unwrap(), Ended::Taken { by: by.to_owned() });
+        assert!(!guard.may_write() && !*guard.leadership().borrow());
+        assert_eq!(holder(&server), by);
+    }
+}
+
 #[tokio::test]
 async fn a_mutation_without_the_lease_is_not_sent() {
     let (clients, log) = clients(|_| Reply::Json(200, Value::Null));

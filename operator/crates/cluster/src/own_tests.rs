@@ -186,3 +186,20 @@ async fn a_status_of_another_object_is_not_written_and_a_bad_status_is_an_error(
         .unwrap_err();
     assert_eq!(error.reason(), "Invalid");
 }
+
+#[tokio::test]
+async fn a_list_goes_on_to_its_last_page() {
+    let (own, log) = own(|seen| {
+        let (name, next) = if seen.query.contains("continue=more") {
+            ("b", "")
+        } else {
+            ("a", "more")
+        };
+        let metadata = json!({"resourceVersion": "9", "continue": next});
+        Reply::Json(200, json!({"metadata": metadata, "items": [shard(name, good())]}))
+    });
+    let found = own.list("shop", "a=b").await.unwrap();
+    let names: Vec<_> = found.into_iter().filter_map(|s| s.metadata.name).collect();
+    assert_eq!(names, ["a", "b"]);
+    assert_eq!(log.lock().unwrap().len(), 2);
+}

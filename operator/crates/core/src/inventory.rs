@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
 use tidegate_api::inventory::{InventoryEntry, InventorySpec};
 
 use crate::desired::PruneRule;
@@ -11,7 +12,7 @@ use crate::object::ObjectId;
 
 /// Entries kept readable in one object; more are packed.
 pub const READABLE_ENTRIES: usize = 200;
-/// Entries in one packed shard: about 600 KB as base64.
+/// Entries that one packed shard holds on average: about 600 KB as base64.
 pub const SHARD_ENTRIES: usize = 5_000;
 
 /// What is known of one applied object.
@@ -43,15 +44,69 @@ pub struct InventorySet {
     pub entries: BTreeMap<ObjectId, Entry>,
 }
 
+/// How a set is spread over Inventory objects. An entry's shard follows from its identity alone, so that shards of one
+/// layout can be written one after another, and a crash between two of them leaves each entry as it was or as it will be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// Goes up with each change of `shards`, so that a half-written new layout never mixes with the old one.
+    pub number: i64,
+    /// Number of shards, at least 1.
+    pub shards: i32,
+}
+
+impl Default for Layout {
+    fn default() -> Self {
+        Self { number: 0, shards: 1 }
+    }
+}
+
+impl Layout {
+    /// The layout for that many entries: this one while it fits, else one with the number `next`. It fits while its shards
+    /// are neither too full nor four times as many as are needed.
+    pub fn fit(self, entries: usize, next: i64) -> Self {
+        let needed = i32::try_from(entries.div_ceil(SHARD_ENTRIES))
+            .unwrap_or(i32::MAX)
+            .max(1);
+        if needed <= self.shards && self.shards < needed.saturating_mul(4) {
+            return self;
+        }
+        Self {
+            number: next,
+            shards: needed,
+        }
+    }
+
+    /// Shard of an entry.
+    fn shard_of(self, id: &ObjectId) -> i32 {
+        let hash = Sha256::digest(id.key());
+        let head = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+        let shards = u32::try_from(self.shards).unwrap_or(1).max(1);
+        i32::try_from(head % shards).unwrap_or_default()
+    }
+}
+
+/// An inventory as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The entries.
+    pub set: InventorySet,
+    /// The layout that holds them.
+    pub layout: Layout,
+    /// Number for the next layout: higher than that of any shard, leftovers included.
+    pub next_layout: i64,
+}
+
 /// Why stored shards could not be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ReadError {
-    /// A shard is missing or belongs to another count of shards.
+    /// No layout has all its shards.
     #[error(
-        "Inventory shard {missing} of {shards} is missing; restore it from a backup, or annotate the Application to adopt its objects anew"
+        "Inventory shard {missing} of {shards} (layout {layout}) is missing; restore it from a backup, or delete the Application with deletionPolicy Orphan and make it anew to adopt its objects"
     )]
     Incomplete {
-        /// Number of the missing shard.
+        /// Number of the highest layout.
+        layout: i64,
+        /// Number of its first missing shard.
         missing: i32,
         /// Number of shards that belong together.
         shards: i32,
@@ -67,65 +122,97 @@ pub enum ReadError {
 }
 
 impl InventorySet {
-    /// Splits the set into specs of Inventory objects. Always at least one.
-    pub fn to_specs(&self, application: &str, application_uid: &str) -> Vec<InventorySpec> {
-        let entries: Vec<InventoryEntry> = self.entries.iter().map(|(id, entry)| to_api(id, entry)).collect();
-        let chunk = if entries.len() <= READABLE_ENTRIES {
-            READABLE_ENTRIES
-        } else {
-            SHARD_ENTRIES
-        };
-        let chunks: Vec<&[InventoryEntry]> = if entries.is_empty() {
-            vec![&[]]
-        } else {
-            entries.chunks(chunk).collect()
-        };
+    /// Splits the set into specs of Inventory objects, one for each shard of the layout, empty ones included.
+    pub fn to_specs(&self, application: &str, application_uid: &str, layout: Layout) -> Vec<InventorySpec> {
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
-        let readable = entries.len() <= READABLE_ENTRIES;
-        chunks
-            .iter()
-            .enumerate()
-            .map(|(shard, part)| InventorySpec {
+        let readable = layout.shards == 1 && self.entries.len() <= READABLE_ENTRIES;
+        let mut parts: BTreeMap<i32, Vec<InventoryEntry>> =
+            (0..layout.shards).map(|shard| (shard, Vec::new())).collect();
+        for (id, entry) in &self.entries {
+            let part = parts.entry(layout.shard_of(id)).or_default();
+            part.push(to_api(id, entry));
+        }
+        parts
+            .into_iter()
+            .map(|(shard, entries)| InventorySpec {
                 application: application.to_owned(),
                 application_uid: application_uid.to_owned(),
-                shard: count(shard),
-                shards: count(chunks.len()),
-                count: count(part.len()),
-                entries: if readable { part.to_vec() } else { Vec::new() },
-                packed: (!readable).then(|| pack(part)),
+                layout: layout.number,
+                shard,
+                shards: layout.shards,
+                count: count(entries.len()),
+                packed: (!readable).then(|| pack(&entries)),
+                entries: if readable { entries } else { Vec::new() },
             })
             .collect()
     }
 
-    /// Reads the set back. Shards past the count that shard 0 names are leftovers of a larger set and ignored.
-    pub fn from_specs(specs: &[InventorySpec]) -> Result<Self, ReadError> {
-        let Some(first) = specs.iter().find(|s| s.shard == 0) else {
-            return if specs.is_empty() {
-                Ok(Self::default())
-            } else {
-                Err(ReadError::Incomplete {
-                    missing: 0,
-                    shards: specs.len().try_into().unwrap_or(i32::MAX),
-                })
-            };
+    /// Reads a stored inventory back: the highest complete layout. No specs at all are an empty inventory.
+    pub fn from_specs(specs: &[InventorySpec]) -> Result<Stored, ReadError> {
+        let mut layouts: Vec<Layout> = specs.iter().map(layout_of).collect();
+        layouts.sort_unstable_by_key(|l| std::cmp::Reverse((l.number, l.shards)));
+        layouts.dedup();
+        let Some(highest) = layouts.first() else {
+            return Ok(Stored::default());
+        };
+        let shard = |layout: Layout, number: i32| {
+            specs
+                .iter()
+                .find(move |spec| layout_of(spec) == layout && spec.shard == number)
+        };
+        let missing = |layout: &Layout| (0..layout.shards).find(|number| shard(*layout, *number).is_none());
+        let Some(layout) = layouts.iter().find(|layout| missing(layout).is_none()).copied() else {
+            return Err(ReadError::Incomplete {
+                layout: highest.number,
+                missing: missing(highest).unwrap_or_default(),
+                shards: highest.shards,
+            });
         };
         let mut set = Self::default();
-        for shard in 0..first.shards {
-            let spec = specs.iter().find(|s| s.shard == shard);
-            let spec = spec.ok_or(ReadError::Incomplete {
-                missing: shard,
-                shards: first.shards,
-            })?;
-            let damaged = |cause: String| ReadError::Damaged { shard, cause };
-            let unpacked = spec.packed.as_deref().map(unpack).transpose().map_err(damaged)?;
-            for entry in unpacked.as_ref().unwrap_or(&spec.entries) {
-                let id = ObjectId::parse(&entry.id)
-                    .ok_or_else(|| damaged(format!("`{}` is not an object id", entry.id)))?;
-                set.entries.insert(id, from_api(entry));
-            }
+        for spec in specs.iter().filter(|spec| layout_of(spec) == layout) {
+            read_shard(spec, &mut set)?;
         }
-        Ok(set)
+        Ok(Stored {
+            set,
+            layout,
+            next_layout: highest.number.saturating_add(1),
+        })
     }
+}
+
+/// The layout that a shard belongs to.
+pub fn layout_of(spec: &InventorySpec) -> Layout {
+    Layout {
+        number: spec.layout,
+        shards: spec.shards,
+    }
+}
+
+/// Name of a shard's object: the Application's while there is one shard, so that people find it. The others carry part of
+/// the Application's uid, so that they do not meet the inventory of an Application with a similar name.
+pub fn shard_name(spec: &InventorySpec) -> String {
+    if layout_of(spec) == Layout::default() {
+        return spec.application.clone();
+    }
+    let hash = Sha256::digest(format!("{}/{}", spec.application, spec.application_uid));
+    let mark = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    // Names have at most 253 characters.
+    let head = spec.application.get(..200).unwrap_or(&spec.application);
+    format!("{head}.{mark:08x}.{}.{}", spec.layout, spec.shard)
+}
+
+fn read_shard(spec: &InventorySpec, set: &mut InventorySet) -> Result<(), ReadError> {
+    let damaged = |cause: String| ReadError::Damaged {
+        shard: spec.shard,
+        cause,
+    };
+    let unpacked = spec.packed.as_deref().map(unpack).transpose().map_err(damaged)?;
+    for entry in unpacked.as_ref().unwrap_or(&spec.entries) {
+        let id = ObjectId::parse(&entry.id)
+            .ok_or_else(|| damaged(format!("`{}` is not an object id", entry.id)))?;
+        set.entries.insert(id, from_api(entry));
+    }
+    Ok(())
 }
 
 fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {

@@ -130,6 +130,24 @@ impl Plan {
         self.steps.iter().filter(|s| s.action.verb() == verb).count()
     }
 
+    /// The part that brings nothing new: live objects are put back as they were applied. With `removed` also what outlived
+    /// an earlier prune of the same set.
+    pub fn upkeep(&self, removed: bool, key: &DigestKey) -> Self {
+        let upkeep = |step: &&Step| match step.cause {
+            Cause::Drifted | Cause::Missing => true,
+            Cause::Removed => removed,
+            Cause::New | Cause::Changed => false,
+        };
+        let steps: Vec<Step> = self.steps.iter().filter(upkeep).cloned().collect();
+        let unchanged = self.unchanged + self.steps.len() - steps.len();
+        let forgotten = if removed {
+            self.forgotten.clone()
+        } else {
+            Vec::new()
+        };
+        seal_plan(steps, self.rendered.clone(), unchanged, forgotten, key)
+    }
+
     /// Entries as *intended* before the first mutation: all that is there plus all that will be.
     pub fn intended(&self, inventory: &InventorySet) -> InventorySet {
         let mut set = inventory.clone();

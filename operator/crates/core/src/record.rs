@@ -1,6 +1,7 @@
 //! What a Release says: names, plan summary, failures, times. Bounded whatever the size of the release.
 
 use jiff::Timestamp;
+use sha2::{Digest as _, Sha256};
 use tidegate_api::release::{
     Change, Failure, Phase, PlanSummary, ReleaseDisplay, ReleaseRevision, Results, Times,
 };
@@ -19,13 +20,20 @@ pub const MAX_COLUMN: usize = 300;
 /// Longest message of one failure, bytes.
 const MAX_MESSAGE: usize = 400;
 
-/// `<application up to 40>-<sequence, 6 digits>`.
+/// Longest part of an Application's name in a Release's name, bytes.
+const MAX_NAME: usize = 40;
+
+/// `<application up to 40>-<sequence, 6 digits>`. The end of a longer name is replaced by 8 digits of its hash, so that
+/// two Applications whose names begin alike keep apart.
 pub fn release_name(application: &str, sequence: i64) -> String {
-    let short = application
-        .get(..40)
-        .unwrap_or(application)
-        .trim_end_matches(['-', '.']);
-    format!("{short}-{sequence:06}")
+    if application.len() <= MAX_NAME {
+        return format!("{application}-{sequence:06}");
+    }
+    let hash = Sha256::digest(application);
+    let tail = u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]);
+    let head = application.get(..MAX_NAME - 9).unwrap_or_default();
+    let head = head.trim_end_matches(['-', '.']);
+    format!("{head}-{tail:08x}-{sequence:06}")
 }
 
 /// `master@1a2b3c4d`.
@@ -173,7 +181,9 @@ mod tests {
     #[test]
     fn names_sort_by_sequence_and_stay_short() {
         assert_eq!(release_name("shop", 7), "shop-000007");
-        assert!(release_name(&"x".repeat(200), 1).len() <= 47);
+        let long = "x".repeat(200);
+        assert_eq!(release_name(&long, 1).len(), 47);
+        assert_ne!(release_name(&long, 1), release_name(&format!("{long}y"), 1));
     }
 
     #[test]

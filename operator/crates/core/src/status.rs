@@ -109,8 +109,9 @@ pub struct Facts<'a> {
     pub generation: Option<i64>,
     /// Where the newest attempt stands.
     pub progress: &'a Progress,
-    /// The cluster.
-    pub observed: &'a Observed,
+    /// The cluster; `None` while it is not known what belongs to the Application: then health, drift and counts stay as
+    /// they were.
+    pub observed: Option<&'a Observed>,
     /// `master@1a2b3c4d` of what runs; empty before the first release.
     pub revision: &'a str,
     /// Phase of the newest release; empty before the first.
@@ -124,7 +125,6 @@ pub struct Facts<'a> {
 /// Writes conditions, counts and columns into a status. The rest of the status is the caller's.
 pub fn write(status: &mut ApplicationStatus, facts: &Facts<'_>) {
     let time = Time(facts.now);
-    let observed = facts.observed;
     let applied = !facts.revision.is_empty();
     let mut put = |type_: &str, on: bool, reason: &str, message: String| {
         let message = crate::record::shorten(&message, 4_000);
@@ -135,24 +135,21 @@ pub fn write(status: &mut ApplicationStatus, facts: &Facts<'_>) {
     };
     let (synced, reason, message) = sync_line(facts.progress, facts.revision);
     put(SYNCED, synced, reason, message.clone());
-    let (healthy, health_reason, health_message) = health_line(observed, applied);
-    put(HEALTHY, healthy, health_reason, health_message.clone());
-    let drift = if observed.drifted.is_empty() {
-        "No live object differs from what was applied".to_owned()
-    } else {
-        observed.drifted.join("; ")
-    };
-    let drift_reason = if observed.drifted.is_empty() {
-        "NoDrift"
-    } else {
-        "ObjectsDiffer"
-    };
-    put(DRIFTED, !observed.drifted.is_empty(), drift_reason, drift);
-    let (ready, ready_reason, ready_message) = ready_line(
-        facts,
-        (synced, reason, &message),
-        (healthy, health_reason, &health_message),
-    );
+    let health = facts.observed.map(|observed| health_line(observed, applied));
+    if let Some((healthy, reason, message)) = &health {
+        put(HEALTHY, *healthy, reason, message.clone());
+    }
+    if let Some(observed) = facts.observed {
+        let (drifted, reason, message) = drift_line(observed);
+        put(DRIFTED, drifted, reason, message);
+    }
+    let health = health.unwrap_or((
+        false,
+        "NotKnown",
+        "It is not known yet what was applied".to_owned(),
+    ));
+    let (ready, ready_reason, ready_message) =
+        ready_line(facts, (synced, reason, &message), (health.0, health.1, &health.2));
     put(READY, ready, ready_reason, ready_message.clone());
     match facts.progress {
         Progress::Working { reason, message } => put(RECONCILING, true, reason, message.clone()),
@@ -182,12 +179,15 @@ pub fn write(status: &mut ApplicationStatus, facts: &Facts<'_>) {
         _ => condition::clear(&mut status.conditions, STALLED),
     }
     status.observed_generation = facts.generation;
-    status.objects = observed.counts.clone();
+    if let Some(observed) = facts.observed {
+        status.objects = observed.counts.clone();
+    }
+    let counts = &status.objects;
     status.display = ApplicationDisplay {
         revision: facts.revision.to_owned(),
         phase: facts.phase.to_owned(),
-        objects: format!("{}/{}", observed.counts.healthy, observed.counts.total),
-        drift: observed.counts.drifted.to_string(),
+        objects: format!("{}/{}", counts.healthy, counts.total),
+        drift: counts.drifted.to_string(),
         source: facts.source.to_owned(),
         message: crate::record::shorten(&ready_message, crate::record::MAX_COLUMN),
     };
@@ -201,6 +201,14 @@ fn sync_line<'a>(progress: &'a Progress, revision: &str) -> (bool, &'a str, Stri
         }
         Progress::Failed { reason, message, .. } => (false, reason, message.clone()),
     }
+}
+
+fn drift_line(observed: &Observed) -> (bool, &'static str, String) {
+    if observed.drifted.is_empty() {
+        let message = "No live object differs from what was applied".to_owned();
+        return (false, "NoDrift", message);
+    }
+    (true, "ObjectsDiffer", observed.drifted.join("; "))
 }
 
 fn health_line(observed: &Observed, applied: bool) -> (bool, &'static str, String) {

@@ -15,7 +15,7 @@ use tidegate_api::application::DriftMode;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::health::HealthStatus;
-use tidegate_core::inventory::{Entry, InventorySet, Sealed};
+use tidegate_core::inventory::{InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
@@ -317,46 +317,4 @@ proptest! {
         let empty = (InventorySet::default(), Live::new());
         prop_assert_eq!(make(&forward, &empty.0, &empty.1, true), make(&backward, &empty.0, &empty.1, true));
     }
-
-    #[test]
-    fn the_inventory_survives_its_stored_form(parts in prop::collection::vec(any_object(), 0..12), copies in 1_usize..90) {
-        let (small, _) = applied(set_of(&parts));
-        let mut large = InventorySet::default();
-        for (id, entry) in &small.entries {
-            for copy in 0..copies {
-                let id = ObjectId::new(&id.group, &id.kind, &id.namespace, &format!("{}-{copy}", id.name));
-                large.entries.insert(id, Entry::clone(entry));
-            }
-        }
-        let specs = large.to_specs("shop", "uid");
-        prop_assert_eq!(InventorySet::from_specs(&specs).unwrap(), large);
-    }
-}
-
-#[test]
-fn a_missing_shard_is_an_error_and_not_an_empty_inventory() {
-    let (one, _) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
-    let mut large = InventorySet::default();
-    for n in 0..12_000 {
-        let entry = one.entries.values().next().unwrap().clone();
-        large
-            .entries
-            .insert(ObjectId::new("", "ConfigMap", "shop", &format!("c{n}")), entry);
-    }
-    let specs = large.to_specs("shop", "uid");
-    assert_eq!(specs.len(), 3);
-    assert!(
-        specs.iter().all(|s| s.packed.as_ref().unwrap().len() < 1_400_000),
-        "each fits into one object"
-    );
-    assert_eq!(InventorySet::from_specs(&specs).unwrap(), large);
-    assert!(InventorySet::from_specs(&specs[..2]).is_err());
-    assert!(InventorySet::from_specs(&specs[1..]).is_err());
-    let mut damaged = specs;
-    damaged[1]
-        .packed
-        .as_mut()
-        .unwrap()
-        .replace_range(0..8, "AAAAAAAA");
-    assert!(InventorySet::from_specs(&damaged).is_err());
 }

@@ -17,34 +17,46 @@ mod verify;
 pub(crate) use reconcile::reconcile;
 pub(crate) use release::label_value;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidegate_api::Inventory;
-use tidegate_core::desired::Rendered;
+use tidegate_api::application::ApplicationStatus;
 use tidegate_core::inventory::InventorySet;
+use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
 use tidegate_core::status::Progress;
 
-/// What is kept in memory between two reconciles of one Application.
+/// What is kept in memory between two reconciles of one Application. Every record of something done is made only after it
+/// was done, so that an error on the way leaves the next reconcile to do it again.
 #[derive(Default)]
 pub(crate) struct AppState {
+    /// UID of the Application that all of this is about: one made anew under its name starts from nothing.
+    pub(crate) uid: String,
+    /// Its status as it should be.
+    pub(crate) status: Option<ApplicationStatus>,
+    /// Its status as it was written last; differs from `status` while writing fails.
+    pub(crate) written: Option<ApplicationStatus>,
     /// What was applied; `None` until read from the cluster.
     pub(crate) inventory: Option<InventorySet>,
-    /// Its shards as they are in the cluster.
-    pub(crate) shards: Vec<Inventory>,
+    /// How it is stored in the cluster.
+    pub(crate) shards: inventory::Shards,
     /// What the newest commit came to, so that an unchanged one is not rendered again.
     pub(crate) newest: Option<Newest>,
     /// The release that is not finished yet.
     pub(crate) open: Option<release::Open>,
-    /// Where the newest attempt stands.
+    /// The record of a refused commit that could not be written whole yet.
+    pub(crate) denying: Option<release::Open>,
+    /// What keeps the newest commit from being looked at or applied; it goes before `progress`.
+    pub(crate) obstacle: Option<Progress>,
+    /// Where the newest release stands.
     pub(crate) progress: Option<Progress>,
     /// Why the newest release was judged unhealthy, with the pods' own reasons; until everything is healthy.
     pub(crate) diagnosis: Option<String>,
     /// Reconciles in a row that ended in an error.
     pub(crate) failures: u32,
-    /// Corrections of drift since the object was last changed by git: object and digest that came out, for fights.
-    pub(crate) corrected: Vec<(String, String)>,
+    /// Objects in the inventory that git no longer has: held by finalizers, or not pruned yet.
+    pub(crate) leaving: BTreeSet<ObjectId>,
     /// Corrections that are not in the status yet.
     pub(crate) drift: DriftNews,
     /// True once unfinished Releases of an earlier process were looked for.
@@ -69,16 +81,8 @@ pub(crate) struct Newest {
     pub(crate) generation: Option<i64>,
     /// Count of changes to the API server's kinds that were known: a new CRD can make a refused set admissible.
     pub(crate) kinds: u64,
-    /// The set, or why it is refused.
-    pub(crate) result: Result<Digest, Arc<Vec<Problem>>>,
-}
-
-/// A set that was admitted; its bodies are made again from git when they are needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Digest(pub(crate) String);
-
-impl From<&Rendered> for Digest {
-    fn from(rendered: &Rendered) -> Self {
-        Self(rendered.digest.clone())
-    }
+    /// Why the set is refused, if it is.
+    pub(crate) refused: Option<Arc<Vec<Problem>>>,
+    /// True once an admitted set has been acted on: written as a whole, or given up for good.
+    pub(crate) acted: bool,
 }

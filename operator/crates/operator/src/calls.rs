@@ -15,7 +15,7 @@ use tidegate_cluster::{ExecuteContext, Execution, Outcome};
 use tidegate_core::catalog::Gvk;
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::Approved;
-use tidegate_core::inventory::InventorySet;
+use tidegate_core::inventory::{self, InventorySet, layout_of};
 use tidegate_core::live::{lost_paths, reduce};
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
@@ -246,7 +246,7 @@ impl Operator {
             .map_err(|e| e.to_string())
     }
 
-    /// The shards of an Application's inventory, sorted. Shards past the first one's count are left out.
+    /// The shards of an Application's inventory, leftovers included.
     pub(crate) async fn read_inventory(&self, key: &Key) -> Result<Vec<Inventory>, String> {
         let labels = format!("{}={}", names::LABEL_APPLICATION, label_value(&key.name));
         let mut shards = self
@@ -255,21 +255,23 @@ impl Operator {
             .await
             .map_err(|e| e.to_string())?;
         shards.retain(|shard| shard.spec.application == key.name);
-        shards.sort_by_key(|shard| shard.spec.shard);
         Ok(shards)
     }
 
-    /// Brings the stored shards to the wanted ones. A crash between two of them is seen by the mismatch of counts.
+    /// Brings the stored shards to the wanted ones. Shards of other layouts go last: until then they hold (core's
+    /// `inventory::Layout`).
     pub(crate) async fn write_inventory(
         &self,
         key: &Key,
         wanted: Vec<InventorySpec>,
-        stored: Vec<Inventory>,
+        mut stored: Vec<Inventory>,
     ) -> Result<Vec<Inventory>, String> {
-        let mut stored = stored.into_iter();
         let mut written = Vec::with_capacity(wanted.len());
         for spec in wanted {
-            let shard = match stored.next() {
+            let same =
+                |old: &Inventory| layout_of(&old.spec) == layout_of(&spec) && old.spec.shard == spec.shard;
+            let at = stored.iter().position(same);
+            let shard = match at.map(|at| stored.swap_remove(at)) {
                 Some(old) if old.spec == spec => old,
                 Some(old) => self
                     .inventories
@@ -331,15 +333,10 @@ impl Operator {
 }
 
 fn shard(key: &Key, spec: InventorySpec) -> Inventory {
-    let suffix = if spec.shard == 0 {
-        String::new()
-    } else {
-        format!("-{}", spec.shard)
-    };
     let label = (names::LABEL_APPLICATION.to_owned(), label_value(&key.name));
     Inventory {
         metadata: ObjectMeta {
-            name: Some(format!("{}{suffix}", key.name)),
+            name: Some(inventory::shard_name(&spec)),
             namespace: Some(key.namespace.clone()),
             labels: Some([label].into()),
             ..ObjectMeta::default()

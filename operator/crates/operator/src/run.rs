@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use prometheus::Registry;
-use tidegate_cluster::lease::{Election, LeaseSettings};
+use tidegate_cluster::lease::{self, Election, LeaseSettings};
 use tidegate_cluster::{Clients, KubeMetrics};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -86,11 +86,12 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
         tasks.spawn(work_on_applications(operator.clone(), stop.clone()));
         tasks.spawn(work_on_repositories(operator.clone(), stop.clone()));
     }
-    let election = tokio::spawn(election.run(election_stop.clone()));
+    let mut election = tokio::spawn(election.run(election_stop.clone()));
     tracing::info!(installation = operator.settings.installation, "tidegate runs");
     let ended = tokio::select! {
         biased;
         () = stop.cancelled() => None,
+        ended = &mut election => Some(lost(ended)),
         served = http => Some(format!("the HTTP server ended: {served:?}; is {} in use?", operator.settings.http_addr)),
         task = tasks.join_next() => Some(format!("a part of the operator ended: {task:?}")),
     };
@@ -105,10 +106,23 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
         tasks.shutdown().await;
     }
     election_stop.cancel();
-    let _ = tokio::time::timeout(Duration::from_secs(5), election).await;
+    if !election.is_finished() {
+        let _ = tokio::time::timeout(Duration::from_secs(5), election).await;
+    }
     match ended {
         Some(why) => Err(Error::Ended(why)),
         None => Ok(()),
+    }
+}
+
+/// What the process remembers was true while it led; another has written since.
+fn lost(ended: Result<lease::Ended, tokio::task::JoinError>) -> String {
+    match ended {
+        Ok(lease::Ended::Taken { by }) if !by.is_empty() => {
+            format!("the lease was taken by {by} while this process did not renew it; it must start anew")
+        }
+        Ok(_) => "the lease was taken and given back by another process; this one must start anew".to_owned(),
+        Err(error) => format!("leader election ended: {error}"),
     }
 }
 
@@ -131,9 +145,10 @@ fn stop_on_signal() -> Result<CancellationToken, Error> {
 
 async fn work_on_applications(operator: Arc<Operator>, stop: CancellationToken) {
     let mut leader = operator.lease.leadership();
+    let mut in_view = operator.in_view.subscribe();
     while let Some(key) = next(&operator.application_queue, &stop).await {
         // A standby keeps its queue: everything in it is looked at when it takes over.
-        if !hold_until_leader(&mut leader, &stop).await {
+        if !hold_until(&mut in_view, &stop).await || !hold_until(&mut leader, &stop).await {
             return;
         }
         let work = AssertUnwindSafe(application::reconcile(&operator, &key))
@@ -172,14 +187,12 @@ async fn next(queue: &Queue<Key>, stop: &CancellationToken) -> Option<Key> {
     }
 }
 
-async fn hold_until_leader(
-    leader: &mut tokio::sync::watch::Receiver<bool>,
-    stop: &CancellationToken,
-) -> bool {
+/// Waits until it is true; false when the process is to stop first.
+async fn hold_until(wanted: &mut tokio::sync::watch::Receiver<bool>, stop: &CancellationToken) -> bool {
     tokio::select! {
         biased;
         () = stop.cancelled() => false,
-        held = leader.wait_for(|is| *is) => held.is_ok(),
+        held = wanted.wait_for(|is| *is) => held.is_ok(),
     }
 }
 

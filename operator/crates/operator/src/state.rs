@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use tidegate_api::application::ApplicationStatus;
 use tidegate_api::{Application, GitRepository, Inventory, Release};
 use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::Own;
@@ -89,6 +88,8 @@ pub(crate) struct Operator {
     pub(crate) sources: Store<Source>,
     pub(crate) application_queue: Queue<Key>,
     pub(crate) repository_queue: Queue<Key>,
+    /// True once all Applications and sources were seen: before that nobody knows whose an object is.
+    pub(crate) in_view: tokio::sync::watch::Sender<bool>,
     pub(crate) catalog: RwLock<Arc<Catalog>>,
     pub(crate) kinds: AtomicU64,
     pub(crate) states: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<AppState>>>>,
@@ -182,16 +183,6 @@ impl Operator {
         self.repository_queue.add(source);
     }
 
-    /// Puts a status that was just written into the store, so that the next reconcile does not act on an older one.
-    pub(crate) fn remember_status(&self, key: &Key, status: ApplicationStatus) {
-        let Some(app) = self.applications.get(key) else {
-            return;
-        };
-        let mut app = Application::clone(&app);
-        app.status = Some(status);
-        self.applications.put(key.clone(), app);
-    }
-
     /// The kinds that the API server serves.
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
         self.catalog
@@ -205,18 +196,30 @@ impl Operator {
         self.kinds.load(Ordering::Acquire)
     }
 
-    /// Reads the served kinds anew. When they changed, refused Applications are looked at again.
+    /// Reads the served kinds anew. When they changed, all Applications are looked at again, whoever saw it first: a
+    /// refused one may be admissible now.
     pub(crate) async fn refresh_catalog(&self) -> Result<Arc<Catalog>, String> {
         let fresh = tidegate_cluster::discovery::catalog(&self.clients)
             .await
             .map_err(|e| e.to_string())?;
         let fresh = Arc::new(fresh);
-        let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
-        if **current != *fresh {
-            self.kinds.fetch_add(1, Ordering::AcqRel);
-            *current = fresh.clone();
+        if self.take_catalog(&fresh) {
+            for key in self.applications.keys(|_, _| true) {
+                self.application_queue.add(key);
+            }
         }
         Ok(fresh)
+    }
+
+    /// True when it differs from the one that was known.
+    fn take_catalog(&self, fresh: &Arc<Catalog>) -> bool {
+        let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
+        if **current == **fresh {
+            return false;
+        }
+        *current = fresh.clone();
+        self.kinds.fetch_add(1, Ordering::AcqRel);
+        true
     }
 
     /// Comes back to a key when the reconcile asked for it.

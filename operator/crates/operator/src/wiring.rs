@@ -73,6 +73,7 @@ pub(crate) async fn assemble(
         sources: Store::new(),
         application_queue: Queue::new(),
         repository_queue: Queue::new(),
+        in_view: tokio::sync::watch::Sender::new(false),
         catalog: RwLock::new(Arc::new(catalog)),
         kinds: AtomicU64::new(0),
         states: Mutex::new(HashMap::new()),
@@ -109,6 +110,9 @@ pub(crate) async fn watch_own_kinds(
         }
         if first_applications && first_repositories {
             ready.store(true, Ordering::Release);
+            operator
+                .in_view
+                .send_if_modified(|seen| !std::mem::replace(seen, true));
         }
     }
 }
@@ -283,15 +287,8 @@ pub(crate) async fn refresh_kinds(operator: Arc<Operator>, stop: CancellationTok
             () = stop.cancelled() => return,
             () = tokio::time::sleep(KINDS_REFRESH) => {}
         }
-        let before = operator.kinds_version();
-        match operator.refresh_catalog().await {
-            Ok(_) if operator.kinds_version() != before => {
-                for key in operator.applications.keys(|_, _| true) {
-                    operator.application_queue.add(key);
-                }
-            }
-            Ok(_) => {}
-            Err(error) => tracing::warn!(%error, "the served kinds could not be read"),
+        if let Err(error) = operator.refresh_catalog().await {
+            tracing::warn!(%error, "the served kinds could not be read");
         }
     }
 }

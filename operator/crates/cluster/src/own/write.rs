@@ -13,6 +13,10 @@ use crate::error::Error;
 
 /// Conflicts with other writers of the same object's metadata that are worth another try.
 const TRIES: usize = 5;
+/// Objects in one page of a list.
+const PAGE: usize = 100;
+/// Most bytes of one page: etcd holds objects of 1.5 MiB.
+const PAGE_CAP: usize = 200 << 20;
 
 impl<K: OwnKind> Own<K> {
     /// Reads one object; `None` when it is not there.
@@ -22,28 +26,40 @@ impl<K: OwnKind> Own<K> {
         found.map(|value| decode(value, namespace, name)).transpose()
     }
 
-    /// All objects of a namespace (or of all, when empty) that the label selector chooses, at most 500. An undecodable
-    /// one is an error: callers that must survive one use the watch.
+    /// All objects of a namespace (or of all, when empty) that the label selector chooses. An undecodable one is an error:
+    /// callers that must survive one use the watch.
     pub async fn list(&self, namespace: &str, labels: &str) -> Result<Vec<K>, Error> {
         let selector = crate::paths::segment(labels);
-        let path = format!(
-            "{}?limit=500&labelSelector={selector}",
-            Self::collection(namespace)
-        );
         let kind = K::kind(&());
-        let call = Call {
-            verb: "list",
-            cap: 64 << 20,
-            ..Call::get(&kind, path)
-        };
-        let (_, mut list) = self.clients.json(&call).await?;
-        let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) else {
-            return Ok(Vec::new());
-        };
-        items
-            .into_iter()
-            .map(|item| decode(item, namespace, "*"))
-            .collect()
+        let mut found = Vec::new();
+        let mut next = String::new();
+        loop {
+            let mut path = format!(
+                "{}?limit={PAGE}&labelSelector={selector}",
+                Self::collection(namespace)
+            );
+            if !next.is_empty() {
+                path.push_str(&format!("&continue={}", crate::paths::segment(&next)));
+            }
+            let call = Call {
+                verb: "list",
+                cap: PAGE_CAP,
+                ..Call::get(&kind, path)
+            };
+            let (_, mut list) = self.clients.json(&call).await?;
+            if let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) {
+                for item in items {
+                    found.push(decode(item, namespace, "*")?);
+                }
+            }
+            next = list["metadata"]["continue"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned();
+            if next.is_empty() {
+                return Ok(found);
+            }
+        }
     }
 
     /// Brings the status from `before` to `after`. Sends nothing when they are equal; true when something was sent. The

@@ -7,7 +7,7 @@ use tidegate_api::release::{Failure, Phase};
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::inventory::InventorySet;
-use tidegate_core::plan::{Cause, Inputs, Plan, plan};
+use tidegate_core::plan::{Inputs, Plan, plan};
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::status::{Progress, observe};
 
@@ -15,10 +15,10 @@ use crate::application::deny::trigger;
 use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
 use crate::application::reconcile::settle;
-use crate::application::release::{self, Subject};
+use crate::application::release::{self, Open, Subject};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, Newest, outcome, verify};
+use crate::application::{AppState, outcome, verify};
 use crate::state::Again;
 
 /// Plans, asks the gate, and carries out.
@@ -28,50 +28,68 @@ pub(crate) async fn act(
     edits: &mut Edits,
     rendered: Arc<Rendered>,
 ) -> Result<Again, String> {
+    let result = advance(turn, state, edits, rendered.clone()).await;
+    let entries = state.inventory.iter().flat_map(|set| set.entries.keys());
+    let leaving = entries.filter(|id| rendered.get(id).is_none());
+    state.leaving = leaving.cloned().collect();
+    result
+}
+
+async fn advance(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    rendered: Arc<Rendered>,
+) -> Result<Again, String> {
     let set = state.inventory.clone().unwrap_or_default();
     turn.operator.sync_desired(&rendered).await?;
-    if !state.resumed {
-        let commit = &turn.source.revision.commit;
-        state.open = release::resume(turn.operator, turn.key, turn.app, commit, &rendered.digest).await?;
-        state.resumed = true;
-    }
+    supersede(turn, state, &rendered).await?;
     let plan = make_plan(turn, &set, &rendered);
-    let refused = matches!(&state.newest, Some(Newest { result: Err(_), .. }));
-    let attempted = turn.app.status.as_ref().and_then(|s| s.attempted_digest.clone());
-    let same = attempted.as_deref() == Some(rendered.digest.as_str());
     if plan.is_empty() && plan.forgotten.is_empty() {
-        return nothing_to_write(turn, state, edits, &rendered, refused).await;
+        return nothing_to_write(turn, state, edits, &rendered).await;
     }
-    if state.open.is_none() && (refused || same) && is_upkeep(&plan, same) {
-        return correct_drift(turn, state, plan).await;
+    if state.open.is_some() {
+        return release_plan(turn, state, edits, rendered, plan).await;
     }
-    let failed_before = turn
-        .app
-        .status
-        .as_ref()
-        .is_some_and(|s| s.display.phase == Phase::Failed.as_str());
-    if state.open.is_none() && refused {
-        return settle(turn, state, edits).await;
-    }
-    if state.open.is_none() && same && failed_before && !turn.asked {
-        state.progress.get_or_insert_with(|| failed_before_progress(turn));
-        return settle(turn, state, edits).await;
+    let status = turn.app.status.as_ref();
+    let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
+    let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
+    let upkeep = plan.upkeep(same, &turn.operator.key);
+    let nothing_new = upkeep.steps.len() == plan.steps.len();
+    if is_refused(state) || (same && nothing_new) || (failed && !turn.asked) {
+        if !nothing_new && !is_refused(state) {
+            state.progress.get_or_insert_with(|| failed_before(turn));
+        }
+        return keep_up(turn, state, edits, upkeep).await;
     }
     release_plan(turn, state, edits, rendered, plan).await
 }
 
-/// True when a plan brings nothing new: live objects are put back, and what outlived an earlier prune of the same set
-/// is looked after.
-fn is_upkeep(plan: &Plan, same: bool) -> bool {
-    plan.steps.iter().all(|step| match step.cause {
-        Cause::Drifted | Cause::Missing => true,
-        Cause::Removed => same,
-        Cause::New | Cause::Changed => false,
-    })
+/// Puts live objects back as they were applied; nothing of a newer set is brought.
+async fn keep_up(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    upkeep: Plan,
+) -> Result<Again, String> {
+    if upkeep.is_empty() && upkeep.forgotten.is_empty() {
+        return settle(turn, state, edits).await;
+    }
+    let again = correct_drift(turn, state, upkeep).await?;
+    state.progress.get_or_insert(Progress::Synced);
+    Ok(again.sooner(settle(turn, state, edits).await?))
+}
+
+/// True when the newest commit is refused as a whole: what is acted on is an older one.
+fn is_refused(state: &AppState) -> bool {
+    state
+        .newest
+        .as_ref()
+        .is_none_or(|newest| newest.refused.is_some())
 }
 
 /// After a restart: the same set failed before, and is not tried again until somebody asks or commits.
-fn failed_before_progress(turn: &Turn<'_>) -> Progress {
+fn failed_before(turn: &Turn<'_>) -> Progress {
     let release = record::release_name(
         &turn.key.name,
         turn.app.status.as_ref().map_or(0, |s| s.last_sequence),
@@ -105,28 +123,30 @@ async fn nothing_to_write(
     state: &mut AppState,
     edits: &mut Edits,
     rendered: &Rendered,
-    refused: bool,
 ) -> Result<Again, String> {
-    if !refused {
+    if state.open.as_ref().is_some_and(Open::being_written) {
+        // An earlier process, or a try whose record could not be written, had applied all of it.
+        return finish_apply(turn, state, edits, rendered, outcome::Report::default()).await;
+    }
+    if is_refused(state) {
+        return settle(turn, state, edits).await;
+    }
+    let status = turn.app.status.as_ref();
+    let sequence = status.map_or(0, |s| s.last_sequence);
+    edits.applied = Some(Applied {
+        commit: turn.source.revision.commit.clone(),
+        display: status::shown(&turn.source.revision),
+        release: state.open.as_ref().map(|open| open.name.clone()),
+    });
+    edits.attempted = Some(Attempted {
+        commit: turn.source.revision.commit.clone(),
+        sequence,
+        digest: Some(rendered.digest.clone()),
+    });
+    if state.open.is_none() {
         state.progress = Some(Progress::Synced);
-        let sequence = turn.app.status.as_ref().map_or(0, |s| s.last_sequence);
-        edits.applied = Some(Applied {
-            commit: turn.source.revision.commit.clone(),
-            display: status::shown(&turn.source.revision),
-            release: None,
-        });
-        edits.attempted = Some(Attempted {
-            commit: turn.source.revision.commit.clone(),
-            sequence,
-            digest: Some(rendered.digest.clone()),
-        });
-        if turn
-            .app
-            .status
-            .as_ref()
-            .is_some_and(|s| s.display.phase == Phase::Denied.as_str())
-        {
-            edits.phase = Some(Phase::Succeeded);
+        if status.is_some_and(|s| s.display.phase == Phase::Denied.as_str()) {
+            edits.phase = Some((sequence, Phase::Succeeded));
         }
     }
     settle(turn, state, edits).await
@@ -140,7 +160,6 @@ async fn release_plan(
     rendered: Arc<Rendered>,
     plan: Plan,
 ) -> Result<Again, String> {
-    supersede(turn, state, &rendered).await?;
     let previous = previous(turn, &rendered).await;
     let summary = record::summarize(&plan, previous.as_deref());
     let approved = match gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) {
@@ -160,14 +179,19 @@ async fn release_plan(
             tree: &tree,
             trigger: trigger(turn.app, &turn.source.revision.commit),
             detected: turn.source.detected,
-            digest: &rendered.digest,
+            digest: Some(&rendered.digest),
         };
-        let mut open = release::open(turn.operator, turn.key, turn.app, subject, summary).await?;
-        open.turn(Phase::Applying, "Writing objects", Timestamp::now());
-        release::write(turn.operator, turn.key, &mut open).await?;
-        state.corrected.clear();
+        let open = release::open(turn.operator, turn.key, turn.app, subject, summary, None).await?;
         state.diagnosis = None;
         state.open = Some(open);
+    }
+    if let Some(open) = state
+        .open
+        .as_mut()
+        .filter(|open| open.status.phase != Phase::Applying)
+    {
+        open.turn(Phase::Applying, "Writing objects", Timestamp::now());
+        release::write(turn.operator, turn.key, open).await?;
     }
     let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;
     finish_apply(turn, state, edits, &rendered, report).await
@@ -175,7 +199,7 @@ async fn release_plan(
 
 /// A newer admissible set takes the place of an unfinished release.
 async fn supersede(turn: &Turn<'_>, state: &mut AppState, rendered: &Rendered) -> Result<(), String> {
-    let Some(open) = state.open.as_mut().filter(|open| open.digest != rendered.digest) else {
+    let Some(open) = state.open.as_mut().filter(|open| !open.brings(&rendered.digest)) else {
         return Ok(());
     };
     let message = format!("{} took its place", status::shown(&turn.source.revision));
@@ -210,16 +234,26 @@ async fn finish_apply(
     rendered: &Rendered,
     report: outcome::Report,
 ) -> Result<Again, String> {
-    let Some(mut open) = state.open.take() else {
+    let refused = is_refused(state);
+    let Some(open) = state.open.as_mut() else {
         return Ok(Again::Never);
     };
+    // A newer commit that makes the same set is what runs then.
+    let (commit, display) = if refused {
+        (open.spec.revision.commit.clone(), open.short_revision())
+    } else {
+        let revision = &turn.source.revision;
+        (revision.commit.clone(), status::shown(revision))
+    };
+    let sequence = open.spec.sequence;
     edits.attempted = Some(Attempted {
-        commit: turn.source.revision.commit.clone(),
-        sequence: open.spec.sequence,
+        commit: commit.clone(),
+        sequence,
         digest: Some(rendered.digest.clone()),
     });
-    let failed = locate(report.failed, rendered);
-    if !failed.is_empty() || report.not_attempted > 0 {
+    edits.phase = Some((sequence, open.status.phase));
+    if !report.complete() {
+        let failed = locate(report.failed, rendered);
         let line = failure_line(&failed, failed.len());
         let line = if line.is_empty() {
             format!("{} objects were not tried", report.not_attempted)
@@ -227,23 +261,20 @@ async fn finish_apply(
             line
         };
         open.fail(failed, Vec::new());
-        if report.transient {
-            edits.phase = Some(open.status.phase);
-            state.open = Some(open);
+        if !report.terminal {
             return Err(line);
         }
+        release::finish(turn.operator, turn.key, turn.app, open, Phase::Failed, &line).await?;
+        state.open = None;
         state.progress = Some(Progress::Failed {
             reason: report.reason.unwrap_or("ApplyFailed"),
-            message: format!(
-                "{} could not be applied as a whole: {line}",
-                status::shown(&turn.source.revision)
-            ),
+            message: format!("{display} could not be applied as a whole: {line}"),
             stalled: true,
         });
-        release::finish(turn.operator, turn.key, turn.app, &mut open, Phase::Failed, &line).await?;
-        edits.phase = Some(Phase::Failed);
+        edits.phase = Some((sequence, Phase::Failed));
         return Ok(Again::Never);
     }
+    open.fail(Vec::new(), Vec::new());
     if !report.adopted.is_empty() {
         let note = format!(
             "Took over objects that existed: {}",
@@ -258,15 +289,14 @@ async fn finish_apply(
         );
     }
     edits.applied = Some(Applied {
-        commit: open.spec.revision.commit.clone(),
-        display: open.short_revision(),
+        commit,
+        display,
         release: Some(open.name.clone()),
     });
     turn.operator
         .metrics
         .stage("commit_to_live", open.started.elapsed());
     open.status.times.applied = Some(Timestamp::now().to_string());
-    state.open = Some(open);
     let set = state.inventory.clone().unwrap_or_default();
     let observed = observe(&set, &turn.operator.live_of(&set), Timestamp::now());
     verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await

@@ -7,7 +7,7 @@ use tidegate_core::status::Progress;
 
 use crate::application::AppState;
 use crate::application::reconcile::is_asked;
-use crate::application::release::{self, Subject};
+use crate::application::release::{self, Open, Subject};
 use crate::application::status::{self, Attempted, Edits};
 use crate::application::turn::Turn;
 
@@ -29,7 +29,7 @@ pub(crate) async fn deny(
             && s.observed_generation == turn.app.metadata.generation
             && s.display.phase == Phase::Denied.as_str()
     });
-    state.progress = Some(Progress::Failed {
+    state.obstacle = Some(Progress::Failed {
         reason,
         message,
         stalled: true,
@@ -37,33 +37,51 @@ pub(crate) async fn deny(
     if recorded {
         return Ok(());
     }
-    let tree = state.newest.as_ref().map(|n| n.tree.clone()).unwrap_or_default();
-    let trigger = trigger(turn.app, &revision.commit);
-    let subject = Subject {
-        revision,
-        tree: &tree,
-        trigger,
-        detected: turn.source.detected,
-        digest: "",
+    let mut open = match take_begun(state, &revision.commit) {
+        Some(begun) => begun,
+        None => begin(turn, state).await?,
     };
-    let mut open = release::open(turn.operator, turn.key, turn.app, subject, PlanSummary::default()).await?;
     open.fail(problems.iter().map(Problem::to_failure).collect(), Vec::new());
-    release::finish(
+    let finished = release::finish(
         turn.operator,
         turn.key,
         turn.app,
         &mut open,
         Phase::Denied,
         &summary,
-    )
-    .await?;
-    edits.phase = Some(Phase::Denied);
+    );
+    if let Err(error) = finished.await {
+        state.denying = Some(open);
+        return Err(error);
+    }
+    edits.phase = Some((open.spec.sequence, Phase::Denied));
     edits.attempted = Some(Attempted {
         commit: revision.commit.clone(),
         sequence: open.spec.sequence,
         digest: None,
     });
     Ok(())
+}
+
+/// The record of the same commit that an earlier try began. One of another commit is closed when the next is made.
+fn take_begun(state: &mut AppState, commit: &str) -> Option<Open> {
+    let begun = state.denying.take();
+    begun.filter(|open| open.spec.revision.commit == commit)
+}
+
+async fn begin(turn: &Turn<'_>, state: &AppState) -> Result<Open, String> {
+    let revision = &turn.source.revision;
+    let tree = state.newest.as_ref().map(|n| n.tree.clone()).unwrap_or_default();
+    let subject = Subject {
+        revision,
+        tree: &tree,
+        trigger: trigger(turn.app, &revision.commit),
+        detected: turn.source.detected,
+        digest: None,
+    };
+    let running = state.open.as_ref().map(|open| open.name.as_str());
+    let summary = PlanSummary::default();
+    release::open(turn.operator, turn.key, turn.app, subject, summary, running).await
 }
 
 /// What makes an attempt start now.

@@ -4,38 +4,37 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
-use tidegate_api::release::Phase;
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
-use tidegate_core::live::LiveRecord;
-use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Plan, Step, correctable};
 use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
 
 use crate::application::desired::{Refusal, desired};
 use crate::application::turn::Turn;
-use crate::application::{AppState, Newest, outcome, status};
+use crate::application::{AppState, outcome, status};
 use crate::state::Again;
 
-/// True when something is to be written although the newest commit is not: a release that is still being written, or
-/// live objects that are not as the inventory has them.
+/// True when something is to be written although the newest commit is not: a release that is still being written, live
+/// objects that are not as the inventory has them, or pruned ones that are gone at last.
 pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
     if being_written(state).is_some() {
         return true;
     }
     let Some(set) = &state.inventory else { return false };
+    let live = turn.operator.live_of(set);
+    if state.leaving.iter().any(|id| !live.contains_key(id)) {
+        return true;
+    }
     if turn.app.spec.drift.mode != DriftMode::Correct {
         return false;
     }
-    let live = turn.operator.live_of(set);
     let now = Timestamp::now();
     set.entries
         .iter()
+        .filter(|(id, _)| !state.leaving.contains(id))
         .any(|(id, entry)| match (&entry.sealed, live.get(id)) {
-            (Some(sealed), Some(record)) => {
-                correctable(sealed, record, now) && !already_corrected(state, id, record)
-            }
+            (Some(sealed), Some(record)) => correctable(sealed, record, now),
             (Some(_), None) => true,
             (None, _) => false,
         })
@@ -54,26 +53,17 @@ pub(crate) fn hold_ends(turn: &Turn<'_>, state: &AppState) -> Again {
 
 /// Commit of the open release while its objects are being written.
 fn being_written(state: &AppState) -> Option<&str> {
-    let open = state
-        .open
-        .as_ref()
-        .filter(|open| open.status.phase == Phase::Applying)?;
+    let open = state.open.as_ref().filter(|open| open.being_written())?;
     Some(&open.spec.revision.commit)
-}
-
-/// True when a correction of that object came out with this very digest: repeating it changes nothing.
-fn already_corrected(state: &AppState, id: &ObjectId, record: &LiveRecord) -> bool {
-    let now = record.ours.clone().unwrap_or_default();
-    state
-        .corrected
-        .iter()
-        .any(|(key, digest)| *key == id.key() && *digest == now)
 }
 
 /// The set that should run: of the release that is being written, else of the newest commit if it was admitted, else
 /// of the last applied one.
 pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<Arc<Rendered>>, String> {
-    let admitted = matches!(&state.newest, Some(Newest { result: Ok(_), .. }));
+    let admitted = state
+        .newest
+        .as_ref()
+        .is_some_and(|newest| newest.refused.is_none());
     let newest = admitted.then_some(turn.source.revision.commit.as_str());
     let applied = turn
         .app
@@ -111,16 +101,6 @@ pub(crate) async fn correct_drift(
     let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
     if steps.is_empty() {
         return Ok(Again::Never);
-    }
-    for step in &steps {
-        let sealed = state
-            .inventory
-            .as_ref()
-            .and_then(|i| i.entries.get(&step.id))
-            .and_then(|e| e.sealed.as_ref());
-        let digest = sealed.map(|s| s.ours.clone()).unwrap_or_default();
-        state.corrected.retain(|(k, _)| *k != step.id.key());
-        state.corrected.push((step.id.key(), digest));
     }
     state.drift.count += i64::try_from(steps.len()).unwrap_or(i64::MAX);
     state.drift.last = Some(Timestamp::now());

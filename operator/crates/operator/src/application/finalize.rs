@@ -5,12 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tidegate_api::Application;
 use tidegate_api::application::DeletionPolicy;
+use tidegate_api::release::Phase;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::teardown;
 use tidegate_core::record::failure_line;
 
-use crate::application::{AppState, inventory, outcome, status};
+use crate::application::{AppState, inventory, outcome, release, status};
 use crate::state::{Again, Operator};
 use crate::store::Key;
 
@@ -32,14 +33,17 @@ pub(crate) async fn finalize(
         return Ok(Again::Never);
     }
     inventory::load(operator, key, state).await?;
+    end_release(operator, key, app, state).await;
     let set = state.inventory.clone().unwrap_or_default();
-    operator.sync_kinds(&set).await?;
-    let live = operator.live_of(&set);
     let delete = match app.spec.deletion_policy {
         DeletionPolicy::Orphan => false,
         DeletionPolicy::Delete => true,
         DeletionPolicy::MirrorPrune => app.spec.prune,
     };
+    if delete {
+        operator.sync_kinds(&set).await?;
+    }
+    let live = operator.live_of(&set);
     let plan = teardown(&set, &live, delete, &operator.key);
     let kept: Vec<String> = plan
         .forgotten
@@ -74,10 +78,24 @@ pub(crate) async fn finalize(
         let note = format!("left running: {}", kept.join(", "));
         operator.event(status::reference(key, app), false, "Orphaned", "Delete", &note);
     }
-    for shard in std::mem::take(&mut state.shards) {
+    for shard in std::mem::take(&mut state.shards).objects {
         operator.delete_shard(&shard).await?;
     }
     operator.set_finalizer(key, app, false).await?;
     operator.forget(key);
     Ok(Again::Never)
+}
+
+/// Closes the record of a release that the deletion cuts short. Nothing waits for it: where it cannot be written, the
+/// namespace is on its way out and the record with it.
+async fn end_release(operator: &Operator, key: &Key, app: &Application, state: &mut AppState) {
+    let mut closed = release::resume(operator, key, app, state).await;
+    if let Some(open) = state.open.as_mut() {
+        let message = "the Application is being deleted";
+        closed = release::finish(operator, key, app, open, Phase::Superseded, message).await;
+    }
+    match closed {
+        Ok(()) => state.open = None,
+        Err(error) => tracing::warn!(application = %key, %error, "an unfinished Release could not be closed"),
+    }
 }

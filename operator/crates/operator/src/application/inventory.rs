@@ -1,24 +1,37 @@
 //! Inventory of one Application, between memory and the cluster.
 
-use tidegate_api::Application;
 use tidegate_api::inventory::InventorySpec;
-use tidegate_core::inventory::InventorySet;
+use tidegate_api::{Application, Inventory};
+use tidegate_core::inventory::{InventorySet, Layout};
 
 use crate::application::AppState;
 use crate::state::Operator;
 use crate::store::Key;
 
-/// Reads the inventory on the first reconcile after a start.
+/// An inventory's objects in the cluster.
+#[derive(Default)]
+pub(crate) struct Shards {
+    /// As they are stored, leftovers of other layouts included.
+    pub(crate) objects: Vec<Inventory>,
+    layout: Layout,
+    next_layout: i64,
+}
+
+/// Reads the inventory on the first reconcile after a start, and after a write that failed.
 pub(crate) async fn load(operator: &Operator, key: &Key, state: &mut AppState) -> Result<(), String> {
     if state.inventory.is_some() {
         return Ok(());
     }
-    let shards = operator.read_inventory(key).await?;
-    let specs: Vec<InventorySpec> = shards.iter().map(|shard| shard.spec.clone()).collect();
-    let set = InventorySet::from_specs(&specs).map_err(|e| e.to_string())?;
-    state.shards = shards;
-    operator.own_objects(key, set.entries.keys());
-    state.inventory = Some(set);
+    let objects = operator.read_inventory(key).await?;
+    let specs: Vec<InventorySpec> = objects.iter().map(|shard| shard.spec.clone()).collect();
+    let stored = InventorySet::from_specs(&specs).map_err(|e| e.to_string())?;
+    state.shards = Shards {
+        objects,
+        layout: stored.layout,
+        next_layout: stored.next_layout,
+    };
+    operator.own_objects(key, stored.set.entries.keys());
+    state.inventory = Some(stored.set);
     Ok(())
 }
 
@@ -33,12 +46,17 @@ pub(crate) async fn store(
     if state.inventory.as_ref() == Some(&set) {
         return Ok(());
     }
-    let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    let specs = set.to_specs(&key.name, uid);
     // A failed write leaves unknown shards behind: they are read anew.
-    let stored = std::mem::take(&mut state.shards);
     state.inventory = None;
-    state.shards = operator.write_inventory(key, specs, stored).await?;
+    let old = std::mem::take(&mut state.shards);
+    let layout = old.layout.fit(set.entries.len(), old.next_layout.max(1));
+    let uid = app.metadata.uid.as_deref().unwrap_or_default();
+    let specs = set.to_specs(&key.name, uid, layout);
+    state.shards = Shards {
+        objects: operator.write_inventory(key, specs, old.objects).await?,
+        layout,
+        next_layout: old.next_layout.max(layout.number + 1),
+    };
     operator.own_objects(key, set.entries.keys());
     state.inventory = Some(set);
     Ok(())

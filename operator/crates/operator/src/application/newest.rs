@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use tidegate_api::release::Phase;
 use tidegate_core::desired::Rendered;
 use tidegate_core::problem::Problem;
 use tidegate_core::status::Progress;
@@ -10,11 +9,11 @@ use tidegate_git::Class;
 
 use crate::application::desired::{Refusal, desired};
 use crate::application::turn::Turn;
-use crate::application::{AppState, Digest, Newest};
+use crate::application::{AppState, Newest};
 
 /// What is known of the newest commit.
 pub(crate) enum Known {
-    /// Nothing that shapes the set changed since it was last looked at, and it was admitted.
+    /// Nothing that shapes the set changed since it was admitted and acted on.
     Unchanged,
     /// It makes this set.
     Admitted(Arc<Rendered>),
@@ -46,22 +45,23 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
         return known;
     }
     let generation = turn.app.metadata.generation;
-    let remember = |result| {
+    let remember = |refused| {
         Some(Newest {
             tree,
             generation,
             kinds,
-            result,
+            refused,
+            acted: false,
         })
     };
     match desired(turn.operator, turn.app, turn.owner, &turn.source.remote, commit).await {
         Ok(rendered) => {
-            state.newest = remember(Ok(Digest::from(&*rendered)));
+            state.newest = remember(None);
             Known::Admitted(rendered)
         }
         Err(Refusal::Inadmissible(problems)) => {
             let problems = Arc::new(problems);
-            state.newest = remember(Err(problems.clone()));
+            state.newest = remember(Some(problems.clone()));
             Known::Refused(problems)
         }
         Err(Refusal::Failed {
@@ -85,16 +85,10 @@ fn seen(turn: &Turn<'_>, state: &AppState, tree: &str, kinds: u64) -> Option<Kno
     if turn.asked || last.tree != tree || last.generation != turn.app.metadata.generation {
         return None;
     }
-    match &last.result {
-        // A release that is still being written needs the set again.
-        Ok(_) => {
-            let written = state
-                .open
-                .as_ref()
-                .is_none_or(|open| open.status.phase == Phase::Verifying);
-            written.then_some(Known::Unchanged)
-        }
+    match &last.refused {
+        // What was not acted on to the end needs the set again.
+        None => last.acted.then_some(Known::Unchanged),
         // A CRD that has come since can make the set admissible.
-        Err(problems) => (last.kinds == kinds).then(|| Known::Refused(problems.clone())),
+        Some(problems) => (last.kinds == kinds).then(|| Known::Refused(problems.clone())),
     }
 }

@@ -20,9 +20,9 @@ use crate::store::Key;
 pub(crate) struct Report {
     /// Objects that could not be written, in the form of a record.
     pub(crate) failed: Vec<Failure>,
-    /// True when a later try may succeed without a change by anybody.
-    pub(crate) transient: bool,
-    /// Reason of the first failure.
+    /// True when a failure needs a person: trying again does not help.
+    pub(crate) terminal: bool,
+    /// Reason of the first failure that needs a person, else of the first failure.
     pub(crate) reason: Option<&'static str>,
     /// Objects taken over, with their former managers.
     pub(crate) adopted: Vec<String>,
@@ -62,7 +62,6 @@ pub(crate) async fn carry_out(
     };
     let (execution, ()) = tokio::join!(execution, collect);
     report.not_attempted = execution.not_attempted;
-    report.transient |= execution.cancelled;
     inventory::store(operator, key, app, state, set).await?;
     operator.metrics.stage("apply", started.elapsed());
     Ok(report)
@@ -92,7 +91,11 @@ fn absorb(operator: &Operator, set: &mut InventorySet, report: &mut Report, plan
         }
         Ok(Done::Deleting) => {}
         Err(failure) => {
-            report.transient |= matches!(failure.class, Class::Transient | Class::Waiting);
+            let terminal = !matches!(failure.class, Class::Transient | Class::Waiting);
+            if terminal && !report.terminal {
+                report.reason = None;
+            }
+            report.terminal |= terminal;
             report.reason.get_or_insert(failure.problem.reason);
             report
                 .failed

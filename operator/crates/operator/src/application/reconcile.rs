@@ -7,7 +7,7 @@ use tidegate_api::Application;
 use tidegate_core::backoff::Backoff;
 use tidegate_core::gate;
 use tidegate_core::ownership::Owner;
-use tidegate_core::status::{Progress, observe};
+use tidegate_core::status::{Observed, Progress, observe};
 
 use crate::application::act::act;
 use crate::application::deny::deny;
@@ -15,19 +15,20 @@ use crate::application::drift::{hold_ends, needs_work, running};
 use crate::application::newest::{Known, newest};
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, finalize, inventory, verify};
+use crate::application::{AppState, finalize, inventory, release, verify};
 use crate::source::requested_at;
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
 
 /// Brings one Application one step further. Returns when to come again.
 pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
-    let Some(app) = operator.applications.get(key) else {
+    let Some(stored) = operator.applications.get(key) else {
         operator.forget(key);
         return Again::Never;
     };
     let state = operator.app_state(key);
     let mut state = state.lock().await;
+    let app = recall(&stored, &mut state);
     let owner = operator.owner(key);
     let mut edits = Edits::default();
     let deleting = app.metadata.deletion_timestamp.is_some();
@@ -38,7 +39,7 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     };
     let again = match result {
         Ok(again) => {
-            if !matches!(state.progress, Some(Progress::Failed { stalled: false, .. })) {
+            if !matches!(state.obstacle, Some(Progress::Failed { stalled: false, .. })) {
                 state.failures = 0;
             }
             again
@@ -46,25 +47,48 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
         Err(message) => retry(operator, key, &mut state, deleting, message),
     };
     if !deleting {
-        let set = state.inventory.clone().unwrap_or_default();
-        let mut observed = observe(&set, &operator.live_of(&set), Timestamp::now());
-        match state.diagnosis.take() {
-            Some(diagnosis) if !observed.healthy() => {
-                observed.failed = vec![diagnosis.clone()];
-                state.diagnosis = Some(diagnosis);
-            }
-            _ => {}
-        }
-        status::write(operator, key, &app, &mut state, &observed, edits).await;
+        let observed = look(operator, &mut state);
+        status::write(operator, key, &app, &mut state, observed.as_ref(), edits).await;
     }
     again
+}
+
+/// The Application with the status as this process knows it: the watch may bring an older one, and a write may have failed.
+fn recall(stored: &Application, state: &mut AppState) -> Application {
+    let uid = stored.metadata.uid.clone().unwrap_or_default();
+    if state.uid != uid {
+        *state = AppState {
+            uid,
+            status: stored.status.clone(),
+            written: stored.status.clone(),
+            ..AppState::default()
+        };
+    }
+    Application {
+        metadata: stored.metadata.clone(),
+        spec: stored.spec.clone(),
+        status: state.status.clone(),
+    }
+}
+
+/// The state of the objects; `None` while it is not known which they are.
+fn look(operator: &Operator, state: &mut AppState) -> Option<Observed> {
+    let set = state.inventory.as_ref()?;
+    let mut observed = observe(set, &operator.live_of(set), Timestamp::now());
+    if observed.healthy() {
+        state.diagnosis = None;
+    }
+    if let Some(diagnosis) = &state.diagnosis {
+        observed.failed = vec![diagnosis.clone()];
+    }
+    Some(observed)
 }
 
 fn retry(operator: &Operator, key: &Key, state: &mut AppState, deleting: bool, message: String) -> Again {
     tracing::warn!(application = %key, error = %message, "reconcile failed and is tried again");
     operator.metrics.reconciled("Application", "error");
     if !deleting {
-        state.progress = Some(Progress::Failed {
+        state.obstacle = Some(Progress::Failed {
             reason: "Retrying",
             message,
             stalled: false,
@@ -85,8 +109,10 @@ async fn step(
 ) -> Result<Again, String> {
     operator.set_finalizer(key, app, true).await?;
     inventory::load(operator, key, state).await?;
+    release::resume(operator, key, app, state).await?;
+    state.obstacle = None;
     if let Some((message, until)) = gate::suspended(app.spec.suspend.as_ref(), Timestamp::now()) {
-        state.progress = Some(Progress::Waiting {
+        state.obstacle = Some(Progress::Waiting {
             reason: "Suspended",
             message,
         });
@@ -97,8 +123,8 @@ async fn step(
     operator.sync_kinds(&set).await?;
     let source = match source(operator, app, key) {
         Ok(source) => source,
-        Err(progress) => {
-            state.progress = Some(progress);
+        Err(obstacle) => {
+            state.obstacle = Some(obstacle);
             return Ok(Again::Never);
         }
     };
@@ -112,7 +138,11 @@ async fn step(
     };
     let mut again = Again::Never;
     match newest(&turn, state).await {
-        Known::Admitted(rendered) => return act(&turn, state, edits, rendered).await,
+        Known::Admitted(rendered) => {
+            let again = act(&turn, state, edits, rendered).await?;
+            note_acted(state);
+            return Ok(again);
+        }
         Known::Unchanged => recover(state),
         Known::Refused(problems) => deny(&turn, state, edits, &problems).await?,
         Known::Failed(progress) => again = look_again(&turn, state, progress),
@@ -125,9 +155,18 @@ async fn step(
     Ok(settle(&turn, state, edits).await?.sooner(again))
 }
 
-/// What was waited for or retried is over, and what runs is what the newest commit says.
+/// An admitted commit needs no second look once all of it is written, or is given up until a person moves.
+fn note_acted(state: &mut AppState) {
+    let waits = matches!(state.progress, Some(Progress::Waiting { .. }));
+    let written = state.open.as_ref().is_none_or(|open| !open.being_written());
+    if let Some(newest) = &mut state.newest {
+        newest.acted = written && !waits;
+    }
+}
+
+/// What was waited for is over, and what runs is what the newest commit says.
 fn recover(state: &mut AppState) {
-    if state.open.is_none() && !matches!(state.progress, Some(Progress::Failed { stalled: true, .. })) {
+    if state.open.is_none() && !matches!(state.progress, Some(Progress::Failed { .. })) {
         state.progress = Some(Progress::Synced);
     }
 }
@@ -135,7 +174,7 @@ fn recover(state: &mut AppState) {
 /// The newest commit could not be looked at: what runs stays, and is kept as it is.
 fn look_again(turn: &Turn<'_>, state: &mut AppState, progress: Progress) -> Again {
     let stalled = matches!(progress, Progress::Failed { stalled: true, .. });
-    state.progress = Some(progress);
+    state.obstacle = Some(progress);
     if stalled {
         return Again::Never;
     }

@@ -9,6 +9,7 @@ use tidegate_api::{Application, Release, ReleaseSpec, ReleaseStatus, names};
 use tidegate_core::{duration, record};
 use tidegate_git::Revision;
 
+use crate::application::AppState;
 use crate::source::author;
 use crate::state::Operator;
 use crate::store::Key;
@@ -25,8 +26,6 @@ pub(crate) struct Open {
     pub(crate) status: ReleaseStatus,
     /// What was written last.
     written: Option<ReleaseStatus>,
-    /// Digest of the set that it brings.
-    pub(crate) digest: String,
     /// When it has failed if not everything is healthy; set when verification begins.
     pub(crate) deadline: Option<Timestamp>,
     /// For the stage histogram.
@@ -39,10 +38,24 @@ pub(crate) struct Subject<'a> {
     pub(crate) tree: &'a str,
     pub(crate) trigger: Trigger,
     pub(crate) detected: Timestamp,
-    pub(crate) digest: &'a str,
+    /// Digest of the set; `None` for a commit that is refused.
+    pub(crate) digest: Option<&'a str>,
 }
 
 impl Open {
+    /// True while its objects are being written: not all of them are known to be.
+    pub(crate) fn being_written(&self) -> bool {
+        matches!(
+            self.status.phase,
+            Phase::Planned | Phase::Waiting | Phase::Applying
+        )
+    }
+
+    /// True when it brings that set.
+    pub(crate) fn brings(&self, digest: &str) -> bool {
+        self.spec.set_digest.as_deref() == Some(digest)
+    }
+
     /// `master@1a2b3c4d`.
     pub(crate) fn short_revision(&self) -> String {
         record::short_revision(&self.spec.revision.reference, &self.spec.revision.commit)
@@ -78,15 +91,22 @@ impl Open {
     }
 }
 
-/// Makes the Release in the cluster, numbered after the highest that exists.
+/// Makes the Release in the cluster, numbered after the highest that exists. Unfinished ones that a failed call left
+/// behind are closed; `running` names the one that is still being carried out.
 pub(crate) async fn open(
     operator: &Operator,
     key: &Key,
     app: &Application,
     subject: Subject<'_>,
     plan: PlanSummary,
+    running: Option<&str>,
 ) -> Result<Open, String> {
     let existing = operator.list_releases(key).await?;
+    for stray in existing.iter().filter(|r| !is_final(r)) {
+        if stray.metadata.name.as_deref() != running {
+            close_stray(operator, key, app, stray.clone()).await?;
+        }
+    }
     let recorded = app.status.as_ref().map_or(0, |s| s.last_sequence);
     let highest = existing.iter().map(|r| r.spec.sequence).max().unwrap_or(0);
     let spec = ReleaseSpec {
@@ -102,6 +122,7 @@ pub(crate) async fn open(
             subject: subject.revision.subject.clone(),
         },
         trigger: subject.trigger,
+        set_digest: subject.digest.map(str::to_owned),
     };
     let name = record::release_name(&key.name, spec.sequence);
     let created = operator.create_release(&to_object(key, &name, &spec)).await?;
@@ -124,55 +145,59 @@ pub(crate) async fn open(
         uid,
         status,
         written: None,
-        digest: subject.digest.to_owned(),
         deadline: None,
         started: Instant::now(),
     })
 }
 
-/// Picks up what an earlier process left unfinished: the newest Release, if it is about the same commit; the others
-/// are closed.
+/// Picks up what an earlier process left unfinished, whatever the newest commit is by now: the newest Release that brings
+/// a set goes on, the others are closed.
 pub(crate) async fn resume(
     operator: &Operator,
     key: &Key,
     app: &Application,
-    commit: &str,
-    digest: &str,
-) -> Result<Option<Open>, String> {
-    let mut unfinished: Vec<Release> = operator.list_releases(key).await?;
-    unfinished.retain(|r| !r.status.as_ref().is_some_and(|s| s.phase.is_final()));
-    unfinished.sort_by_key(|r| r.spec.sequence);
-    let mut open: Vec<Open> = unfinished.into_iter().map(|r| reopened(r, digest)).collect();
-    let same = |o: &Open| {
-        o.spec.revision.commit == commit && Some(&o.spec.application_uid) == app.metadata.uid.as_ref()
-    };
-    let newest = if open.last().is_some_and(same) {
-        open.pop()
-    } else {
-        None
-    };
-    for mut old in open {
-        finish(
-            operator,
-            key,
-            app,
-            &mut old,
-            Phase::Superseded,
-            "left unfinished by an earlier process",
-        )
-        .await?;
+    state: &mut AppState,
+) -> Result<(), String> {
+    if state.resumed {
+        return Ok(());
     }
-    Ok(newest)
+    let mut unfinished = operator.list_releases(key).await?;
+    unfinished.retain(|r| !is_final(r));
+    unfinished.sort_by_key(|r| std::cmp::Reverse(r.spec.sequence));
+    let ours = |r: &Release| {
+        r.spec.set_digest.is_some() && Some(&r.spec.application_uid) == app.metadata.uid.as_ref()
+    };
+    let newest = unfinished.iter().position(ours).map(|at| unfinished.remove(at));
+    for stray in unfinished {
+        close_stray(operator, key, app, stray).await?;
+    }
+    state.open = newest.map(reopened);
+    state.resumed = true;
+    Ok(())
 }
 
-fn reopened(release: Release, digest: &str) -> Open {
+fn is_final(release: &Release) -> bool {
+    release.status.as_ref().is_some_and(|s| s.phase.is_final())
+}
+
+async fn close_stray(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    stray: Release,
+) -> Result<(), String> {
+    let message = "left unfinished by a failed call or an earlier process";
+    let mut stray = reopened(stray);
+    finish(operator, key, app, &mut stray, Phase::Superseded, message).await
+}
+
+fn reopened(release: Release) -> Open {
     Open {
         name: release.metadata.name.unwrap_or_default(),
         spec: release.spec,
         uid: release.metadata.uid.unwrap_or_default(),
         written: release.status.clone(),
         status: release.status.unwrap_or_default(),
-        digest: digest.to_owned(),
         deadline: None,
         started: Instant::now(),
     }
@@ -211,7 +236,7 @@ pub(crate) async fn write(operator: &Operator, key: &Key, open: &mut Open) -> Re
     Ok(())
 }
 
-/// Brings a release to its final phase and prunes the history.
+/// Brings a release to its final phase and prunes the history. After an error the record is not final: call it again.
 pub(crate) async fn finish(
     operator: &Operator,
     key: &Key,
@@ -235,7 +260,11 @@ pub(crate) async fn finish(
         "Release",
         &note,
     );
-    prune_history(operator, key, app, open).await
+    // The record is complete; old ones that could not be removed now go with the next release.
+    if let Err(error) = prune_history(operator, key, app, open).await {
+        tracing::warn!(application = %key, %error, "old Releases could not be removed");
+    }
+    Ok(())
 }
 
 async fn prune_history(operator: &Operator, key: &Key, app: &Application, open: &Open) -> Result<(), String> {
@@ -243,7 +272,7 @@ async fn prune_history(operator: &Operator, key: &Key, app: &Application, open: 
         .list_releases(key)
         .await?
         .into_iter()
-        .filter(|r| r.status.as_ref().is_some_and(|s| s.phase.is_final()))
+        .filter(is_final)
         .collect();
     let numbered = finished
         .iter()

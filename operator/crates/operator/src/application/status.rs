@@ -2,12 +2,13 @@
 
 use jiff::Timestamp;
 use tidegate_api::Application;
+use tidegate_api::application::ApplicationStatus;
 use tidegate_api::release::Phase;
 use tidegate_cluster::events::Regarding;
 use tidegate_core::record;
 use tidegate_core::status::{self as facts, Facts, Observed, Progress};
 
-use crate::application::AppState;
+use crate::application::{AppState, DriftNews};
 use crate::source::requested_at;
 use crate::state::Operator;
 use crate::store::Key;
@@ -18,7 +19,8 @@ pub(crate) struct Edits {
     pub(crate) applied: Option<Applied>,
     pub(crate) good_release: Option<String>,
     pub(crate) attempted: Option<Attempted>,
-    pub(crate) phase: Option<Phase>,
+    /// Phase of the release of that sequence number; shown while there is no newer one.
+    pub(crate) phase: Option<(i64, Phase)>,
 }
 
 /// What runs now.
@@ -35,40 +37,19 @@ pub(crate) struct Attempted {
     pub(crate) digest: Option<String>,
 }
 
-/// Writes the status if it changed. Returns the observed objects' state.
+/// Brings the status in memory to what is known now, and writes it if it changed. `observed` is `None` while it is not
+/// known what belongs to the Application.
 pub(crate) async fn write(
     operator: &Operator,
     key: &Key,
     app: &Application,
     state: &mut AppState,
-    observed: &Observed,
+    observed: Option<&Observed>,
     edits: Edits,
 ) {
-    let before = app.status.clone().unwrap_or_default();
-    let mut status = before.clone();
-    let mut revision = status.display.revision.clone();
-    let mut phase = status.display.phase.clone();
-    if let Some(applied) = edits.applied {
-        revision = applied.display;
-        status.last_applied_revision = Some(applied.commit);
-        status.current_release = applied.release.or(status.current_release);
-    }
-    if let Some(attempted) = edits.attempted {
-        status.last_attempted_revision = Some(attempted.commit);
-        status.last_sequence = status.last_sequence.max(attempted.sequence);
-        status.attempted_digest = attempted.digest;
-    }
-    status.last_good_release = edits.good_release.or(status.last_good_release);
-    if let Some(new) = edits.phase {
-        new.as_str().clone_into(&mut phase);
-    }
-    let news = std::mem::take(&mut state.drift);
-    if news.count > 0 {
-        status.drift.count += news.count;
-        status.drift.last = news.last.map(|t| t.to_string());
-        status.drift.manager = news.manager;
-        status.drift.fields = news.fields;
-    }
+    let mut status = app.status.clone().unwrap_or_default();
+    edit(&mut status, edits);
+    count_drift(&mut status, std::mem::take(&mut state.drift));
     status.last_handled_requested_at = requested_at(app.metadata.annotations.as_ref());
     let nothing = Progress::Waiting {
         reason: "Pending",
@@ -78,11 +59,16 @@ pub(crate) async fn write(
         "{:?}/{}:{}",
         app.spec.source.kind, app.spec.source.name, app.spec.source.path
     );
+    let (revision, phase) = (status.display.revision.clone(), status.display.phase.clone());
     facts::write(
         &mut status,
         &Facts {
             generation: app.metadata.generation,
-            progress: state.progress.as_ref().unwrap_or(&nothing),
+            progress: state
+                .obstacle
+                .as_ref()
+                .or(state.progress.as_ref())
+                .unwrap_or(&nothing),
             observed,
             revision: &revision,
             phase: &phase,
@@ -90,27 +76,53 @@ pub(crate) async fn write(
             now: Timestamp::now(),
         },
     );
-    if status == before && app.status.is_some() {
+    state.status = Some(status.clone());
+    if state.written.as_ref() == Some(&status) {
         return;
     }
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
-    let nothing = serde_json::Value::Null;
-    let known = app
-        .status
-        .as_ref()
-        .map_or(nothing, |_| serde_json::to_value(&before).unwrap_or_default());
-    let after = serde_json::to_value(&status).unwrap_or_default();
+    let value = |status: &ApplicationStatus| serde_json::to_value(status).unwrap_or_default();
+    let known = state.written.as_ref().map(value).unwrap_or_default();
     match operator
-        .write_status(&operator.own_applications, key, uid, &known, &after)
+        .write_status(&operator.own_applications, key, uid, &known, &value(&status))
         .await
     {
-        Ok(_) => operator.remember_status(key, status),
+        Ok(_) => state.written = Some(status),
         Err(error) => {
             tracing::warn!(application = %key, %error, "the status could not be written and is tried again");
             operator
                 .application_queue
                 .add_at(key.clone(), tokio::time::Instant::now() + STATUS_RETRY);
         }
+    }
+}
+
+/// What this reconcile brought. News of an older release than the newest change nothing of what is said of that.
+fn edit(status: &mut ApplicationStatus, edits: Edits) {
+    if let Some(applied) = edits.applied {
+        status.display.revision = applied.display;
+        status.last_applied_revision = Some(applied.commit);
+        status.current_release = applied.release.or(status.current_release.take());
+    }
+    if let Some(attempted) = edits.attempted.filter(|a| a.sequence >= status.last_sequence) {
+        status.last_attempted_revision = Some(attempted.commit);
+        status.last_sequence = attempted.sequence;
+        status.attempted_digest = attempted.digest;
+    }
+    status.last_good_release = edits.good_release.or(status.last_good_release.take());
+    if let Some((sequence, phase)) = edits.phase
+        && sequence >= status.last_sequence
+    {
+        phase.as_str().clone_into(&mut status.display.phase);
+    }
+}
+
+fn count_drift(status: &mut ApplicationStatus, news: DriftNews) {
+    if news.count > 0 {
+        status.drift.count += news.count;
+        status.drift.last = news.last.map(|t| t.to_string());
+        status.drift.manager = news.manager;
+        status.drift.fields = news.fields;
     }
 }
 

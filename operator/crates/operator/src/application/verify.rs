@@ -11,7 +11,7 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::record::failure_line;
 use tidegate_core::status::{Observed, Progress};
 
-use crate::application::release::{self, Open};
+use crate::application::release;
 use crate::application::status::Edits;
 use crate::application::{AppState, release::health_timeout};
 use crate::state::{Again, Operator};
@@ -31,22 +31,27 @@ pub(crate) async fn verify(
     observed: &Observed,
     edits: &mut Edits,
 ) -> Result<Again, String> {
-    let Some(mut open) = state.open.take() else {
+    let now = Timestamp::now();
+    let (failures, hopeless) = if observed.healthy() {
+        (Vec::new(), false)
+    } else {
+        failures(operator, state, now).await
+    };
+    let Some(open) = state.open.as_mut() else {
         return Ok(Again::Never);
     };
-    let now = Timestamp::now();
     if observed.healthy() {
         let message = format!(
             "{} of {} objects are healthy",
             observed.counts.healthy, observed.counts.total
         );
-        let finished = release::finish(operator, key, app, &mut open, Phase::Succeeded, &message).await;
-        return close(state, open, edits, Progress::Synced, finished);
+        release::finish(operator, key, app, open, Phase::Succeeded, &message).await?;
+        edits.good_release = Some(open.name.clone());
+        return Ok(close(state, edits, Phase::Succeeded));
     }
     let deadline = *open
         .deadline
         .get_or_insert_with(|| now.checked_add(health_timeout(app)).unwrap_or(now));
-    let (failures, hopeless) = failures(operator, state, now).await;
     let late = now >= deadline;
     if late || hopeless {
         let line = failure_line(&failures, failures.len());
@@ -55,49 +60,33 @@ pub(crate) async fn verify(
         } else {
             line
         };
-        state.diagnosis = Some(message.clone());
         open.fail(failures, Vec::new());
-        let finished = release::finish(operator, key, app, &mut open, Phase::Failed, &message).await;
-        return close(state, open, edits, Progress::Synced, finished);
+        release::finish(operator, key, app, open, Phase::Failed, &message).await?;
+        state.diagnosis = Some(message);
+        return Ok(close(state, edits, Phase::Failed));
     }
-    let waits_for = observed
-        .pending
-        .first()
-        .or(observed.failed.first())
-        .cloned()
-        .unwrap_or_default();
+    let waits_for = observed.pending.first().or(observed.failed.first());
+    let waits_for = waits_for.cloned().unwrap_or_default();
     let message = format!("Release {} waits for health: {waits_for}", open.name);
     if open.status.phase != Phase::Verifying {
         open.turn(Phase::Verifying, &message, now);
-        release::write(operator, key, &mut open).await?;
-        edits.phase = Some(Phase::Verifying);
+        release::write(operator, key, open).await?;
     }
+    edits.phase = Some((open.spec.sequence, Phase::Verifying));
     state.progress = Some(Progress::Working {
         reason: "Verifying",
         message,
     });
-    state.open = Some(open);
     Ok(Again::at(deadline).sooner(Again::after(POD_LOOK)))
 }
 
-fn close(
-    state: &mut AppState,
-    open: Open,
-    edits: &mut Edits,
-    progress: Progress,
-    finished: Result<(), String>,
-) -> Result<Again, String> {
-    edits.phase = Some(open.status.phase);
-    if open.status.phase == Phase::Succeeded {
-        edits.good_release = Some(open.name.clone());
+/// The record is final: everything was applied, whatever became of its health.
+fn close(state: &mut AppState, edits: &mut Edits, phase: Phase) -> Again {
+    if let Some(open) = state.open.take() {
+        edits.phase = Some((open.spec.sequence, phase));
     }
-    state.progress = Some(progress);
-    if let Err(error) = finished {
-        // The record must be completed: the next reconcile decides again.
-        state.open = Some(open);
-        return Err(error);
-    }
-    Ok(Again::Never)
+    state.progress = Some(Progress::Synced);
+    Again::Never
 }
 
 /// Objects that are not healthy with the pods' own reason, and whether waiting is hopeless.
