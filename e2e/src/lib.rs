@@ -4,6 +4,7 @@
 pub mod cluster;
 mod control_plane;
 pub mod error;
+pub mod fault_proxy;
 pub mod git_server;
 pub mod kubeconfig;
 pub mod local;
@@ -17,6 +18,7 @@ pub mod wait;
 
 pub use cluster::{Cluster, Options};
 pub use error::{Error, Result};
+pub use fault_proxy::{Fault, FaultProxy};
 pub use git_server::GitServer;
 pub use operator::Operator;
 pub use repo::TestRepo;

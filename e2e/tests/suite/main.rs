@@ -5,6 +5,7 @@ mod counts;
 mod deletion;
 mod drift;
 mod faults;
+mod flaky;
 mod health;
 mod output;
 mod refusals;
