@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidegate_e2e::operator::{Operator, Options};
 use tidegate_e2e::{Cluster, Result, wait};
 
-use crate::stage::{STEP, Shop, condition, fragile, map, text};
+use crate::stage::{STEP, Shop, condition, deployment, fragile, map, text};
 
 /// Objects of the release that is interrupted.
 const MANY: usize = 60;
@@ -306,39 +306,50 @@ async fn held(shop: &Shop, name: &str) -> Result<()> {
 }
 
 /// Writes exactly these ConfigMaps, all of one value.
-fn stock(shop: &Shop, names: &[&str], value: &str) -> Result<(String, BTreeMap<String, String>)> {
+fn stock(shop: &Shop, (names, value): (&[&str], &str)) -> Result<(String, BTreeMap<String, String>)> {
     let documents: Vec<String> = names.iter().map(|name| map(name, value)).collect();
     shop.put("all.yaml", &documents.join("---\n"))?;
-    let commit = shop.push(&format!("stock {value}"))?;
+    let commit = shop.push(&format!("{names:?} of {value}"))?;
     let expected = names.iter().map(|name| ((*name).to_owned(), value.to_owned()));
     Ok((commit, expected.collect()))
 }
 
-#[tokio::test]
-async fn a_replica_that_leads_again_acts_on_what_the_other_one_did() -> Result<()> {
+/// `one` leads for the first commit and sleeps, `two` leads for the second and dies, `one` leads again for the third.
+/// Where `unready`, the first commit has a Deployment that never becomes ready, and `one` sleeps in mid-release.
+async fn leading_in_turn(prefix: &str, unready: bool, commits: [(&[&str], &str); 3]) -> Result<()> {
     let (world, guard) = fragile().await?;
     let cluster = &world.cluster;
-    let shop = Shop::open_in(cluster, "turns").await?;
+    let shop = Shop::open_in(cluster, prefix).await?;
+    let [first, second, third] = commits;
     let mut one = replica(cluster, "one").await?;
     held(&shop, "one").await?;
     let mut two = replica(cluster, "two").await?;
-    let (first, expected) = stock(&shop, &["always", "only-first"], "1")?;
+    if unready {
+        shop.put("web.yaml", &deployment("web", "ContainerCreating"))?;
+    }
+    let (first, expected) = stock(&shop, first)?;
     shop.deploy("").await?;
-    shop.released(&first).await?;
+    let phase = if unready { "Verifying" } else { "Succeeded" };
+    shop.phase(&first, phase).await?;
     assert_eq!(maps(&shop).await?, expected);
     assert_eq!(holder(&shop).await?, "one");
 
     one.sigstop()?;
     held(&shop, "two").await?;
-    let (second, expected) = stock(&shop, &["always", "only-second", "since-second"], "2")?;
+    if unready {
+        shop.put("web.yaml", &deployment("web", ""))?;
+    }
+    let (second, expected) = stock(&shop, second)?;
     shop.released(&second).await?;
+    shop.phase(&second, "Succeeded").await?;
     assert_eq!(maps(&shop).await?, expected);
-    let by_two = shop.phase(&second, "Succeeded").await?;
+    none_open(&shop).await?;
+    let by_two = shop.releases("").await?;
 
-    // The one that slept knows nothing of `only-second`, `since-second` and their Release.
+    // The one that slept knows nothing of what the other one made, removed and recorded.
     one.sigcont()?;
     two.kill9();
-    let (third, expected) = stock(&shop, &["always", "since-second", "only-third"], "3")?;
+    let (third, expected) = stock(&shop, third)?;
     let end = async {
         held(&shop, "one").await?;
         shop.released(&third).await?;
@@ -349,7 +360,7 @@ async fn a_replica_that_leads_again_acts_on_what_the_other_one_did() -> Result<(
         fault = kept_running(&mut one) => fault?,
     }
     assert_eq!(maps(&shop).await?, expected, "none leaked, none is missing");
-    sealed(&shop, expected.len()).await?;
+    sealed(&shop, expected.len() + usize::from(unready)).await?;
     none_open(&shop).await?;
     let all = shop.releases("").await?;
     let commits: Vec<String> = all
@@ -357,15 +368,38 @@ async fn a_replica_that_leads_again_acts_on_what_the_other_one_did() -> Result<(
         .map(|r| text(&r["spec"]["revision"]["commit"]))
         .collect();
     assert_eq!(commits, [first, second, third], "one Release of each commit");
-    let now = all.get(1).cloned().unwrap_or_default();
-    assert_eq!(now["status"], by_two["status"], "a finished record was rewritten");
-    assert_eq!(
-        now["metadata"]["resourceVersion"],
-        by_two["metadata"]["resourceVersion"]
-    );
+    for (before, now) in by_two.iter().zip(&all) {
+        assert_eq!(now["status"], before["status"], "a finished record was rewritten");
+        let version = |release: &Value| text(&release["metadata"]["resourceVersion"]);
+        assert_eq!(version(now), version(before), "a finished record was touched");
+    }
     one.kill9();
     drop(guard);
     Ok(())
+}
+
+#[tokio::test]
+async fn a_replica_that_leads_again_acts_on_what_the_other_one_did() -> Result<()> {
+    let first: &[&str] = &["always", "only-first"];
+    let second: &[&str] = &["always", "only-second", "since-second"];
+    let third: &[&str] = &["always", "since-second", "only-third"];
+    leading_in_turn("turns", false, [(first, "1"), (second, "2"), (third, "3")]).await
+}
+
+#[tokio::test]
+async fn a_replica_that_leads_again_takes_a_revert_for_the_change_it_is() -> Result<()> {
+    // The third commit is what the replica remembers of the first: nothing to do, if memory were the truth.
+    let first: &[&str] = &["always"];
+    let second: &[&str] = &["always", "only-second"];
+    leading_in_turn("revert", false, [(first, "1"), (second, "2"), (first, "1")]).await
+}
+
+#[tokio::test]
+async fn a_replica_stopped_in_mid_release_does_not_finish_what_the_other_one_closed() -> Result<()> {
+    let first: &[&str] = &["always", "only-first"];
+    let second: &[&str] = &["always", "only-second"];
+    let third: &[&str] = &["always", "only-third"];
+    leading_in_turn("mid", true, [(first, "1"), (second, "2"), (third, "3")]).await
 }
 
 #[tokio::test]
