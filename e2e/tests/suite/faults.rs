@@ -75,10 +75,10 @@ fn open(release: &Value) -> bool {
     ["", "Planned", "Waiting", "Applying", "Verifying"].contains(&phase.as_str())
 }
 
-/// No Release of the namespace is left unfinished.
+/// No Release of the namespace is left unfinished, and none was refused.
 async fn none_open(shop: &Shop) -> Result<()> {
     let mut left = shop.releases("").await?;
-    left.retain(open);
+    left.retain(|r| !["Succeeded", "Superseded", "Failed"].contains(&text(&r["status"]["phase"]).as_str()));
     assert!(left.is_empty(), "left behind: {left:?}");
     Ok(())
 }
@@ -173,7 +173,8 @@ async fn killed_again_and_again_under_newer_commits_it_ends_in_the_last_one() ->
     let (mut commit, mut expected) = generation(&shop, 0)?;
     shop.deploy("").await?;
     let mut hits = 0;
-    for (number, delay) in (1..).zip([20, 45, 70, 100, 140, 200]) {
+    // The short ones are for a machine on which none of the first six left anything unfinished.
+    for (number, delay) in (1..).zip([20, 45, 70, 100, 140, 200, 0, 5, 0, 10, 0, 5]) {
         (commit, expected) = generation(&shop, number)?;
         begun(&shop, &commit).await?;
         tokio::time::sleep(Duration::from_millis(delay)).await;
@@ -181,6 +182,9 @@ async fn killed_again_and_again_under_newer_commits_it_ends_in_the_last_one() ->
         hits += usize::from(shop.releases("").await?.iter().any(open));
         running.restart()?;
         running.wait_ready(STEP).await?;
+        if number >= 6 && hits > 0 {
+            break;
+        }
     }
     shop.released(&commit).await?;
     assert!(hits > 0, "no kill left a Release unfinished");
