@@ -13,11 +13,13 @@ async fn each_deletion_policy_does_what_it_says() -> Result<()> {
         ("mirror-off", "deletionPolicy: MirrorPrune, prune: false", true),
         ("delete", "deletionPolicy: Delete, prune: false", false),
         ("orphan", "deletionPolicy: Orphan", true),
+        ("default", "", false),
+        ("default-off", "prune: false", true),
     ];
     for (name, ..) in rows {
         shop.repo.write(&format!("{name}/map.yaml"), &map(name, "1"))?;
     }
-    shop.push("four")?;
+    shop.push("one folder each")?;
     for (name, spec, _) in rows {
         shop.deploy_as(name, &format!("./{name}"), spec).await?;
     }
@@ -37,5 +39,10 @@ async fn each_deletion_policy_does_what_it_says() -> Result<()> {
     }
     let left = shop.get("inventories").await?;
     assert_eq!(left["items"].as_array().map(Vec::len), Some(0), "{left}");
+    let records = shop.releases("").await?;
+    for (name, ..) in rows {
+        let outlived = records.iter().any(|r| r["spec"]["application"] == name);
+        assert!(outlived, "no record of {name} outlives it: {records:?}");
+    }
     Ok(())
 }

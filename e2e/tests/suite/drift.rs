@@ -63,6 +63,10 @@ async fn edits_of_owned_fields_are_put_back() -> Result<()> {
     .await?;
     shop.until("a removed field is put back", "configmaps/a", is_git)
         .await?;
+    shop.until("each correction is counted", "applications/shop", |app| {
+        app["status"]["drift"]["count"].as_i64() >= Some(4)
+    })
+    .await?;
     Ok(())
 }
 
@@ -74,7 +78,7 @@ async fn removed_labels_and_deleted_objects_come_back() -> Result<()> {
     shop.deploy("").await?;
     shop.released(&commit).await?;
     let uid = text(&shop.get("configmaps/a").await?["metadata"]["uid"]);
-    let labelled = |v: &Value| v["metadata"]["labels"]["tidegate.io/managed-by"].is_string();
+    let labelled = |v: &Value| v["metadata"]["labels"]["tidegate.io/managed-by"] == "tidegate";
 
     shop.kubectl(&["label", "configmap", "a", "tidegate.io/managed-by-"])
         .await?;
@@ -93,7 +97,41 @@ async fn removed_labels_and_deleted_objects_come_back() -> Result<()> {
         .await?;
     assert_ne!(text(&live["metadata"]["uid"]), uid);
     assert_eq!(live["data"]["key"], "git");
+    shop.until("both corrections are counted", "applications/shop", |app| {
+        app["status"]["drift"]["count"].as_i64() >= Some(2)
+    })
+    .await?;
     assert_eq!(shop.releases("").await?.len(), 1, "corrections make no Release");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_held_object_is_only_reported_until_the_hold_is_taken_away() -> Result<()> {
+    let shop = Shop::open("hold").await?;
+    shop.put("a.yaml", &map("a", "git"))?;
+    let commit = shop.push("one")?;
+    shop.deploy("").await?;
+    shop.released(&commit).await?;
+    let hold = "tidegate.io/hold=2999-01-01T00:00:00Z incident 42";
+    shop.kubectl(&["annotate", "configmap", "a", hold]).await?;
+    let edit = r#"{"data":{"key":"held"}}"#;
+    shop.kubectl(&["patch", "configmap", "a", "--type=merge", "-p", edit])
+        .await?;
+    let app = shop
+        .until("the drift and its hold are said", "applications/shop", |app| {
+            condition(app, "Drifted")["status"] == "True"
+        })
+        .await?;
+    let said = app["status"]["conditions"].to_string();
+    assert!(said.contains("incident 42"), "{said}");
+    shop.look_again().await?;
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "held");
+    shop.kubectl(&["annotate", "configmap", "a", "tidegate.io/hold-"])
+        .await?;
+    shop.until("the edit is put back", "configmaps/a", |v| {
+        v["data"]["key"] == "git"
+    })
+    .await?;
     Ok(())
 }
 

@@ -31,9 +31,13 @@ async fn a_failing_image_fails_the_release_with_the_pods_own_reason() -> Result<
     assert!(text(&failed["object"]).contains("web"), "{release}");
     let said = format!("{}{}", failed["podReason"], failed["message"]);
     assert!(said.contains("ImagePullBackOff"), "{release}");
+    let shown = text(&release["status"]["display"]["message"]);
+    assert!(shown.contains("ImagePullBackOff"), "{release}");
     let app = shop.until("Ready names the reason", "applications/shop", |app| {
         text(&condition(app, "Ready")["message"]).contains("ImagePullBackOff")
     });
-    assert_eq!(condition(&app.await?, "Ready")["status"], "False");
+    let app = app.await?;
+    assert_eq!(condition(&app, "Ready")["status"], "False");
+    assert_eq!(app["status"]["display"]["phase"], "Failed", "{app}");
     Ok(())
 }

@@ -74,6 +74,73 @@ async fn three_bad_objects_of_ten_are_all_named_and_none_of_the_ten_applied() ->
 }
 
 #[tokio::test]
+async fn an_unknown_kind_and_an_unknown_field_are_named_and_nothing_beside_them_is_applied() -> Result<()> {
+    let shop = Shop::open("kinds").await?;
+    let seven = |value: &str| {
+        let maps: Vec<String> = (0..7).map(|n| map(&format!("good-{n}"), value)).collect();
+        maps.join("---\n")
+    };
+    shop.put("good.yaml", &seven("1"))?;
+    let good = shop.push("seven")?;
+    shop.deploy("").await?;
+    shop.released(&good).await?;
+
+    shop.put("good.yaml", &seven("2"))?;
+    shop.put(
+        "a.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  n: 1\n",
+    )?;
+    shop.put("b.yaml", "apiVersion: v1\nkind: Gadget\nmetadata: {name: b}\n")?;
+    shop.put(
+        "c.yaml",
+        "# comment\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: c}\nspec: {replica: 2}\n",
+    )?;
+    let bad = shop.push("three bad ones")?;
+    let release = shop.phase(&bad, "Denied").await?;
+    let failed = release["status"]["results"]["failed"].to_string();
+    for place in ["deploy/a.yaml:5", "deploy/b.yaml:2", "deploy/c.yaml:"] {
+        assert!(failed.contains(place), "{place} is not named in {failed}");
+    }
+    shop.until("the refused commit was attempted", "applications/shop", |app| {
+        app["status"]["lastAttemptedRevision"] == *bad && app["status"]["lastAppliedRevision"] == *good
+    })
+    .await?;
+    for n in 0..7 {
+        let live = shop.get(&format!("configmaps/good-{n}")).await?;
+        assert_eq!(live["data"]["key"], "1", "{live}");
+    }
+    for what in ["configmaps/a", "deployments/c"] {
+        assert_eq!(shop.get(what).await?, Value::Null, "{what}");
+    }
+
+    for file in ["a", "b", "c"] {
+        shop.cut(&format!("{file}.yaml"))?;
+    }
+    let fix = shop.push("without them")?;
+    shop.released(&fix).await?;
+    assert_eq!(shop.get("configmaps/good-6").await?["data"]["key"], "2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_folder_without_manifests_stalls_and_says_that_it_deletes_nothing() -> Result<()> {
+    let shop = Shop::open("bare").await?;
+    shop.put("a.yaml", &map("a", "1"))?;
+    let good = shop.push("one")?;
+    shop.deploy("").await?;
+    shop.released(&good).await?;
+    shop.cut("a.yaml")?;
+    shop.put("README.md", "nothing here")?;
+    shop.push("no manifest left")?;
+    let app = shop.says("Stalled", "True", "EmptySource").await?;
+    let message = text(&app["status"]["display"]["message"]);
+    assert!(message.contains("deletes nothing"), "{app}");
+    shop.look_again().await?;
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "1");
+    Ok(())
+}
+
+#[tokio::test]
 async fn an_empty_source_deletes_nothing() -> Result<()> {
     let shop = Shop::open("empty").await?;
     shop.put("a.yaml", &map("a", "1"))?;

@@ -78,7 +78,8 @@ async fn protected_kinds_and_annotated_objects_are_not_pruned() -> Result<()> {
     shop.put("goes.yaml", &map("goes", "1"))?;
     let first = shop.push("all")?;
     shop.deploy("").await?;
-    shop.released(&first).await?;
+    let app = shop.released(&first).await?;
+    assert_eq!(app["status"]["objects"]["total"], 7, "{app}");
     for file in ["ns-kept", "ns-gone", "pvc", "crd", "disabled", "goes"] {
         shop.cut(&format!("{file}.yaml"))?;
     }
@@ -88,13 +89,72 @@ async fn protected_kinds_and_annotated_objects_are_not_pruned() -> Result<()> {
     let live = |value: Value| {
         value["metadata"]["uid"].is_string() && value["metadata"]["deletionTimestamp"].is_null()
     };
+    assert!(live(shop.get("configmaps/stays").await?));
     assert!(live(shop.get("configmaps/disabled").await?));
     assert!(live(shop.get("persistentvolumeclaims/disk").await?));
     assert!(live(shop.read(&format!("/api/v1/namespaces/{ns}-kept")).await?));
     let crd = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/lamps.{ns}.example.com");
     assert!(live(shop.read(&crd).await?));
-    let gone = shop.read(&format!("/api/v1/namespaces/{ns}-gone")).await?;
+    let path = format!("/api/v1/namespaces/{ns}-gone");
+    let gone = shop.read(&path).await?;
     assert!(!live(gone.clone()), "prune: Enabled was said: {gone}");
+    wait::until(STEP, "the namespace annotated Enabled to be gone", || async {
+        let left = shop.read(&path).await.map_err(|e| e.to_string())?;
+        left.is_null().then_some(()).ok_or(left.to_string())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn after_a_failed_release_the_next_one_prunes_what_it_had_made() -> Result<()> {
+    let shop = Shop::open("failed").await?;
+    shop.put("rest.yaml", &map("rest", "1"))?;
+    // No storage class and no volume: the claim is never Bound.
+    shop.put(
+        "gone.yaml",
+        &format!(
+            "{}---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {{name: data}}\nspec:\n  \
+             accessModes: [ReadWriteOnce]\n  resources: {{requests: {{storage: 1Gi}}}}\n",
+            map("gone", "1")
+        ),
+    )?;
+    let first = shop.push("a claim that stays Pending")?;
+    shop.deploy("health: {timeout: 2s}").await?;
+    shop.phase(&first, "Failed").await?;
+    let app = shop
+        .until("Failed is said", "applications/shop", |app| {
+            app["status"]["display"]["phase"] == "Failed"
+        })
+        .await?;
+    assert_eq!(app["status"]["objects"]["total"], 3, "{app}");
+    assert_ne!(shop.get("configmaps/gone").await?, Value::Null);
+    shop.cut("gone.yaml")?;
+    let second = shop.push("without the claim")?;
+    shop.released(&second).await?;
+    assert_eq!(shop.get("configmaps/gone").await?, Value::Null);
+    assert_eq!(shop.get("configmaps/rest").await?["data"]["key"], "1");
+    let claim = shop.get("persistentvolumeclaims/data").await?;
+    assert!(claim["metadata"]["deletionTimestamp"].is_null(), "{claim}");
+    assert!(claim["metadata"]["uid"].is_string(), "claims are never pruned");
+    Ok(())
+}
+
+#[tokio::test]
+async fn without_a_target_objects_go_to_the_applications_own_namespace() -> Result<()> {
+    let shop = Shop::open("own").await?;
+    shop.put("a.yaml", &map("a", "1"))?;
+    let commit = shop.push("no namespace anywhere")?;
+    let (ns, url) = (&shop.ns, shop.git.url("shop"));
+    shop.cluster
+        .apply(&format!(
+            "apiVersion: tidegate.io/v1alpha1\nkind: GitRepository\nmetadata: {{name: shop, namespace: {ns}}}\n\
+             spec: {{url: \"{url}\", interval: 1s, timeout: 10s}}\n---\n\
+             apiVersion: tidegate.io/v1alpha1\nkind: Application\nmetadata: {{name: shop, namespace: {ns}}}\n\
+             spec: {{source: {{name: shop, path: ./deploy}}}}\n"
+        ))
+        .await?;
+    shop.released(&commit).await?;
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "1");
     Ok(())
 }
 
