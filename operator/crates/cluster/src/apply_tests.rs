@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tidegate_api::application::DriftMode;
@@ -223,6 +224,27 @@ async fn an_existing_object_is_adopted_resumed_or_refused() {
     assert_eq!(failure(&outcomes[0]).problem.reason, "AlreadyExists");
 }
 
+#[tokio::test]
+async fn an_object_that_another_application_adopts_first_is_left_to_it() {
+    let plan = approve(
+        vec![desired("ConfigMap", "a")],
+        &InventorySet::default(),
+        &Live::new(),
+    );
+    let reads = AtomicUsize::new(0);
+    let raced = move |seen: &Seen| match seen.method.as_str() {
+        "GET" if reads.fetch_add(1, Ordering::Relaxed) == 0 => Reply::Json(200, live("a", "u9", None)),
+        "GET" => Reply::Json(200, live("a", "u9", Some("tg/other/app"))),
+        _ => status(409, "conflict", "a", "configmaps"),
+    };
+    let (_, outcomes, log) = run(&plan, raced).await;
+    assert_eq!(failure(&outcomes[0]).problem.reason, "OwnershipConflict");
+    let log = log.lock().unwrap();
+    assert_eq!(log[2].body["metadata"]["uid"], "u9");
+    assert_eq!(log[2].body["metadata"]["resourceVersion"], "42", "as it was read");
+    assert_eq!(log.len(), 4, "nothing is written over another's object");
+}
+
 fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
     let mut set = InventorySet::default();
     let sealed = uid.map(|uid| Sealed {
@@ -330,9 +352,9 @@ async fn instances_wait_for_their_crd() {
     let mut crd = desired("CustomResourceDefinition", "things.x.io");
     crd.body["spec"]["versions"] = json!([{"name": "v1", "served": true}]);
     let plan = approve(vec![crd, thing], &InventorySet::default(), &Live::new());
-    let asked = std::sync::atomic::AtomicU32::new(0);
+    let asked = AtomicU32::new(0);
     let (execution, _, log) = run(&plan, move |seen| {
-        let times = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let times = asked.fetch_add(1, Ordering::Relaxed);
         match (seen.method.as_str(), times) {
             ("GET", ..=2) => Reply::Json(200, json!({"status": {}})),
             ("GET", _) => Reply::Json(
@@ -421,11 +443,9 @@ async fn what_is_not_ours_is_not_deleted() {
 
 #[tokio::test]
 async fn a_delete_that_waits_for_finalizers_stays_and_a_conflict_is_read_anew() {
-    let asked = std::sync::atomic::AtomicU32::new(0);
+    let asked = AtomicU32::new(0);
     let (_, outcomes, log) = run(&removal(Some("u1")), move |seen| match seen.method.as_str() {
-        "DELETE" if asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0 => {
-            status(409, "changed", "a", "configmaps")
-        }
+        "DELETE" if asked.fetch_add(1, Ordering::Relaxed) == 0 => status(409, "changed", "a", "configmaps"),
         _ => Reply::Json(200, live("a", "u1", None)),
     })
     .await;
@@ -457,13 +477,13 @@ async fn cancellation_stops_before_the_next_object() {
 
 #[tokio::test]
 async fn a_service_is_gone_although_the_answer_is_the_object() {
-    let gone = std::sync::atomic::AtomicBool::new(false);
+    let gone = AtomicBool::new(false);
     let (_, outcomes, _) = run(&removal(Some("u1")), move |seen| match seen.method.as_str() {
         "DELETE" => {
-            gone.store(true, std::sync::atomic::Ordering::Relaxed);
+            gone.store(true, Ordering::Relaxed);
             Reply::Json(200, live("a", "u1", None))
         }
-        _ if gone.load(std::sync::atomic::Ordering::Relaxed) => status(404, "not found", "a", "configmaps"),
+        _ if gone.load(Ordering::Relaxed) => status(404, "not found", "a", "configmaps"),
         _ => Reply::Json(200, live("a", "u1", None)),
     })
     .await;

@@ -11,6 +11,8 @@ pub(super) enum Condition<'a> {
     Absent,
     /// The object has this uid.
     Uid(&'a str),
+    /// The object has this uid and has not changed since it was read at this resource version.
+    Unchanged { uid: &'a str, version: &'a str },
 }
 
 pub(super) fn serialise(body: &Value, condition: Condition<'_>) -> Vec<u8> {
@@ -43,11 +45,17 @@ impl Conditional<'_> {
         let mut metadata = metadata.clone();
         if let Some(fields) = metadata.as_object_mut() {
             fields.remove("managedFields");
-            let (field, value) = match self.condition {
-                Condition::Absent => ("resourceVersion", "1"),
-                Condition::Uid(uid) => ("uid", uid),
+            let (uid, version) = match self.condition {
+                Condition::Absent => (None, Some("1")),
+                Condition::Uid(uid) => (Some(uid), None),
+                Condition::Unchanged { uid, version } => (Some(uid), Some(version)),
             };
-            fields.insert(field.to_owned(), value.into());
+            let conditions = [("uid", uid), ("resourceVersion", version)];
+            for (field, value) in conditions {
+                if let Some(value) = value {
+                    fields.insert(field.to_owned(), value.into());
+                }
+            }
         }
         metadata
     }
@@ -71,6 +79,14 @@ mod tests {
         assert_eq!(
             read(Condition::Uid("u"))["metadata"],
             json!({"name": "a", "uid": "u"})
+        );
+        let unchanged = Condition::Unchanged {
+            uid: "u",
+            version: "7",
+        };
+        assert_eq!(
+            read(unchanged)["metadata"],
+            json!({"name": "a", "uid": "u", "resourceVersion": "7"})
         );
     }
 }

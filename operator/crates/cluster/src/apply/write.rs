@@ -20,6 +20,8 @@ use crate::paths;
 /// A just established CRD's API may answer 404 for a moment.
 const FRESH_KIND_TRIES: u32 = 40;
 const FRESH_KIND_PAUSE: Duration = Duration::from_millis(250);
+/// A controller that writes the object's status all the time may come between reading and taking over that often.
+const TRIES: usize = 8;
 
 impl Run<'_> {
     pub(super) async fn create(&self, object: &DesiredObject) -> Result<Done, Failure> {
@@ -30,44 +32,54 @@ impl Run<'_> {
         }
     }
 
-    /// The object is there already: ours after a crash, nobody's, or somebody else's.
+    /// The object is there already: ours after a crash, nobody's, or somebody else's. Whose it is holds for the version
+    /// that was read: another Application may take it over in the next moment.
     async fn take_over(&self, object: &DesiredObject) -> Result<Done, Failure> {
         let fail = |error: &Error| Failure::of(&object.id, Some(object), error);
         let (gvk, info) = self.kind_of(object)?;
         let path = paths::object(&gvk, &info.plural, &object.id);
-        let live = self
-            .clients
-            .find(&object.id.kind, path)
-            .await
-            .map_err(|e| fail(&e))?;
-        let Some(live) = live else {
-            let message = "it vanished while it was being created; it is tried again".to_owned();
-            return Err(Failure::one(
-                &object.id,
-                Some(object),
-                Class::Transient,
-                "Conflict",
-                message,
-            ));
-        };
-        let from = match decide(&live, self.ctx.owner, self.ctx.adopt, self.ctx.owner_lives) {
-            Takeover::Resume => None,
-            Takeover::Adopt { from } => Some(from),
+        let mut tried = 0;
+        loop {
+            let live = self.clients.find(&object.id.kind, path.clone()).await;
+            let Some(live) = live.map_err(|e| fail(&e))? else {
+                let message = "it vanished while it was being created; it is tried again".to_owned();
+                return Err(Failure::one(
+                    &object.id,
+                    Some(object),
+                    Class::Transient,
+                    "Conflict",
+                    message,
+                ));
+            };
+            let from = self.former_owner(object, &live)?;
+            let text = |field: &str| live["metadata"][field].as_str().unwrap_or_default();
+            let condition = Condition::Unchanged {
+                uid: text("uid"),
+                version: text("resourceVersion"),
+            };
+            tried += 1;
+            match self.apply(object, condition).await {
+                Ok((code, live)) => return self.applied(object, &live, from, code == 201),
+                Err(error) if error.code() == 409 && tried < TRIES => {}
+                Err(error) => return Err(fail(&error)),
+            }
+        }
+    }
+
+    /// From whom an existing object is taken over; `None` when it was ours all along.
+    fn former_owner(&self, object: &DesiredObject, live: &Value) -> Result<Option<String>, Failure> {
+        match decide(live, self.ctx.owner, self.ctx.adopt, self.ctx.owner_lives) {
+            Takeover::Resume => Ok(None),
+            Takeover::Adopt { from } => Ok(Some(from)),
             Takeover::Refuse { reason, message } => {
                 let class = if reason == "Terminating" {
                     Class::Waiting
                 } else {
                     Class::Terminal
                 };
-                return Err(Failure::one(&object.id, Some(object), class, reason, message));
+                Err(Failure::one(&object.id, Some(object), class, reason, message))
             }
-        };
-        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
-        let (code, live) = self
-            .apply(object, Condition::Uid(uid))
-            .await
-            .map_err(|e| fail(&e))?;
-        self.applied(object, &live, from, code == 201)
+        }
     }
 
     pub(super) async fn update(&self, object: &DesiredObject, uid: &str) -> Result<Done, Failure> {
