@@ -154,9 +154,12 @@ impl Clients {
         }
         let _flight = self.metrics.flight();
         let started = Instant::now();
-        let sent = tokio::time::timeout(call.deadline, self.exchange(call, request)).await;
+        let deadline = call
+            .fence
+            .map_or(call.deadline, |fence| call.deadline.min(fence.left()));
+        let sent = tokio::time::timeout(deadline, self.exchange(call, request)).await;
         let result = sent.unwrap_or_else(|_| {
-            let seconds = call.deadline.as_secs();
+            let seconds = deadline.as_secs();
             Err((
                 Error::Timeout {
                     call: call.name(),

@@ -97,6 +97,17 @@ impl LeaseGuard {
         (self.clock)().saturating_sub(Duration::from_nanos(renewed)) < self.window
     }
 
+    /// How long a request that is sent now may take: until another may hold the lease. One in flight past that could still
+    /// arrive, and meet what the next leader has done.
+    pub(crate) fn left(&self) -> Duration {
+        if self.always {
+            return Duration::MAX;
+        }
+        let renewed = Duration::from_nanos(self.renewed.load(Ordering::Acquire));
+        let age = (self.clock)().saturating_sub(renewed);
+        (self.window * 3 / 2).saturating_sub(age)
+    }
+
     /// Tells when leadership comes and goes. May lag behind [`LeaseGuard::may_write`], which alone permits writing.
     pub fn leadership(&self) -> watch::Receiver<bool> {
         self.leader.subscribe()

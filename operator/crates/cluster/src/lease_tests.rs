@@ -89,6 +89,11 @@ async fn a_holder_that_cannot_renew_stops_before_another_may_take_over() {
     server.lock().unwrap().down = true;
     sleep(Duration::from_millis(9_500)).await;
     assert!(guard.may_write());
+    let left = guard.left();
+    assert!(
+        left < Duration::from_secs(6) && left > Duration::from_secs(5),
+        "{left:?}"
+    );
     sleep(Duration::from_millis(600)).await;
     assert!(!guard.may_write(), "two thirds of 15 s are over");
     sleep(Duration::from_secs(3)).await;

@@ -10,7 +10,7 @@ use tidegate_api::application::{Adopt, DriftMode};
 use tidegate_api::names;
 use tidegate_core::desired::{DesiredObject, Rendered};
 use tidegate_core::gate::{self, Decision};
-use tidegate_core::inventory::{InventorySet, Sealed};
+use tidegate_core::inventory::{InventorySet, Layout, Sealed};
 use tidegate_core::live::reduce;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::{Takeover, applied_by_us, decide};
@@ -92,7 +92,7 @@ impl Leader {
             Phase::Intending(_, set) | Phase::Sealing(set) => {
                 vec![Request::WriteInventory(
                     self.stored_at,
-                    set.to_specs("web", "uid"),
+                    set.to_specs("web", "uid", Layout::default()),
                 )]
             }
             Phase::Executing(run) => run.tasks.iter().map(|task| run.request(task)).collect(),

@@ -156,7 +156,7 @@ impl Server {
     /// The inventory in its stored form, read back.
     pub(crate) fn inventory(&self) -> InventorySet {
         let specs = self.stored.as_ref().map(|(_, specs)| specs.as_slice());
-        InventorySet::from_specs(specs.unwrap_or_default()).unwrap()
+        InventorySet::from_specs(specs.unwrap_or_default()).unwrap().set
     }
 
     /// What the watches know.
