@@ -156,12 +156,16 @@ pub struct Drift {
     /// What happens when a field that git sets is changed or removed in the cluster.
     #[serde(default)]
     pub mode: DriftMode,
+    /// What happens when people add something beside the fields that git sets: a container, a key, an annotation.
+    /// Judged by itself, whatever `mode` says. Controllers may add what they like.
+    #[serde(default)]
+    pub additions: DriftMode,
 }
 
 /// Reaction to drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DriftMode {
-    /// Put it back at once.
+    /// Put it back, or take it away, at once.
     #[default]
     Correct,
     /// Say so in condition `Drifted` and an Event, change nothing.

@@ -57,6 +57,7 @@ fn approve(objects: Vec<DesiredObject>, inventory: &InventorySet, live: &Live) -
         live,
         prune: true,
         drift: DriftMode::Correct,
+        additions: DriftMode::Correct,
         now: jiff::Timestamp::UNIX_EPOCH,
         key: &key(),
     });
@@ -229,6 +230,7 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         uid: uid.to_owned(),
         desired: "old".to_owned(),
         ours: String::new(),
+        foreign: Some(Vec::new()),
     });
     let entry = Entry {
         version: "v1".to_owned(),
@@ -468,4 +470,71 @@ async fn a_service_is_gone_although_the_answer_is_the_object() {
     })
     .await;
     assert_eq!(outcomes[0].result.clone().unwrap(), Done::Deleted);
+}
+
+/// An object of ours with a key that a person added, at that resource version.
+fn with_an_addition(version: &str) -> Value {
+    let mut object = live("a", "u1", Some("tg/shop/web"));
+    object["metadata"]["resourceVersion"] = version.into();
+    object["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:data": {"f:k": {}}});
+    let added =
+        json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:added": {}}}});
+    object["metadata"]["managedFields"]
+        .as_array_mut()
+        .unwrap()
+        .push(added);
+    object
+}
+
+#[tokio::test]
+async fn an_addition_is_made_ours_and_then_applied_away_on_the_version_that_was_read() {
+    let (_, record) =
+        tidegate_core::live::reduce(&with_an_addition("42"), &key(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let object = desired("ConfigMap", "a");
+    let mut inventory = sealed("a", Some("u1"));
+    for sealed in inventory.entries.values_mut().filter_map(|e| e.sealed.as_mut()) {
+        sealed.desired.clone_from(&object.digest);
+        sealed.ours = record.ours.clone().unwrap();
+    }
+    let plan = approve(
+        vec![object.clone()],
+        &inventory,
+        &Live::from([(object.id, record)]),
+    );
+    let reads = std::sync::atomic::AtomicUsize::new(0);
+    let (execution, outcomes, log) = run(&plan, move |seen| match seen.method.as_str() {
+        "GET" => {
+            let first = reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            Reply::Json(200, with_an_addition(if first { "41" } else { "42" }))
+        }
+        _ if seen.body[1]["value"] == "41" => status(409, "conflict", "a", "configmaps"),
+        _ if seen.body.is_array() => {
+            let mut patched = with_an_addition("43");
+            patched["metadata"]["managedFields"] = seen.body[2]["value"].clone();
+            Reply::Json(200, patched)
+        }
+        _ => Reply::Json(200, live("a", "u1", Some("tg/shop/web"))),
+    })
+    .await;
+    assert!(execution.is_complete(), "{outcomes:?}");
+    let log = log.lock().unwrap();
+    let methods: Vec<&str> = log.iter().map(|s| s.method.as_str()).collect();
+    assert_eq!(
+        methods,
+        ["GET", "PATCH", "GET", "PATCH", "PATCH"],
+        "a lost race starts anew"
+    );
+    assert_eq!(
+        log[3].body[2]["value"],
+        json!([{
+            "manager": "tidegate", "operation": "Apply",
+            "fieldsV1": {"f:data": {"f:k": {}, "f:added": {}}},
+        }])
+    );
+    assert_eq!(log[4].body["metadata"]["resourceVersion"], "43");
+    assert_eq!(log[4].body["metadata"]["uid"], "u1");
+    let Ok(Done::Applied { sealed, .. }) = &outcomes[0].result else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(sealed.foreign, Some(Vec::new()));
 }

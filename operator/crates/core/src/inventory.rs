@@ -34,6 +34,9 @@ pub struct Sealed {
     pub desired: String,
     /// Digest of the fields we own and their values in the answer: the baseline of drift.
     pub ours: String,
+    /// What people owned beside our fields when it was sealed: accepted. `None` when it was sealed by a version that
+    /// did not look: then nothing counts as added until the next apply.
+    pub foreign: Option<Vec<String>>,
 }
 
 /// All entries of one Application.
@@ -136,6 +139,7 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         uid: sealed.map(|s| s.uid.clone()),
         desired: sealed.map(|s| s.desired.clone()),
         ours: sealed.map(|s| s.ours.clone()),
+        foreign: sealed.and_then(|s| s.foreign.clone()),
         prune: entry.prune.as_str().map(str::to_owned),
     }
 }
@@ -145,6 +149,7 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         uid,
         desired: entry.desired.clone().unwrap_or_default(),
         ours: entry.ours.clone().unwrap_or_default(),
+        foreign: entry.foreign.clone(),
     });
     let prune = entry
         .prune

@@ -4,6 +4,7 @@
 //! statuses. Time and keys are passed in. May not touch tokio, kube, git2, files, the environment, the network,
 //! the clock or randomness; `deny.toml` and `clippy.toml` hold that.
 
+pub mod additions;
 pub mod admit;
 pub mod backoff;
 pub mod catalog;
@@ -15,6 +16,7 @@ pub mod gate;
 pub mod health;
 pub mod inventory;
 pub mod live;
+pub mod managed;
 pub mod object;
 pub mod order;
 pub mod ownership;

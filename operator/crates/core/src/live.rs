@@ -5,11 +5,13 @@
 //! ownership change only through admission or a writer that borrows our manager's name). Containers count as present:
 //! a container that is a leaf is either atomic, and leaves our set when another changes it, or was applied empty.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tidegate_api::names;
 
+use crate::additions::foreign;
 use crate::digest::{DigestKey, Digester};
 use crate::health::{Health, HealthStatus, assess};
+use crate::managed::{Fields, our_fields, step};
 use crate::object::ObjectId;
 
 /// What is kept of a live object.
@@ -21,6 +23,8 @@ pub struct LiveRecord {
     pub resource_version: String,
     /// Digest of what we own; `None` when our manager has no Apply entry left.
     pub ours: Option<String>,
+    /// What people own beside our fields: see [`crate::additions::foreign`].
+    pub foreign: Vec<String>,
     /// Health of the object by itself.
     pub health: HealthStatus,
     /// Why it is not healthy; empty when it is.
@@ -43,6 +47,12 @@ pub struct Hold {
 }
 
 impl LiveRecord {
+    /// Everything that drift is seen by, in one text: a correction that leaves it as it was is not repeated.
+    pub fn fingerprint(&self) -> String {
+        let ours = self.ours.as_deref().unwrap_or_default();
+        format!("{ours} {}", self.foreign.join(" "))
+    }
+
     /// The hold that is in force. One without a readable end is none: a break-glass must expire.
     pub fn held(&self, now: jiff::Timestamp) -> Option<Hold> {
         let (until, reason) = self.hold.as_deref()?.trim().split_once(char::is_whitespace)?;
@@ -64,6 +74,7 @@ pub fn reduce(object: &Value, key: &DigestKey, now: jiff::Timestamp) -> Option<(
         uid: text("uid"),
         resource_version: text("resourceVersion"),
         ours: ours_digest(object, key),
+        foreign: foreign(object, key),
         health: status,
         message: if status == HealthStatus::Current {
             String::new()
@@ -81,21 +92,13 @@ pub fn reduce(object: &Value, key: &DigestKey, now: jiff::Timestamp) -> Option<(
 
 /// Digest of the paths of our Apply entry and the scalar values there.
 pub fn ours_digest(object: &Value, key: &DigestKey) -> Option<String> {
-    let fields = our_fields(&object["metadata"])?;
+    let fields = our_fields(object)?;
     let mut digester = key.start();
     walk(fields, Some(object), &mut digester);
     Some(digester.finish())
 }
 
-fn our_fields(metadata: &Value) -> Option<&Map<String, Value>> {
-    let entries = metadata["managedFields"].as_array()?;
-    let ours = entries.iter().find(|e| {
-        e["manager"] == names::FIELD_MANAGER && e["operation"] == "Apply" && e.get("subresource").is_none()
-    })?;
-    ours["fieldsV1"].as_object()
-}
-
-fn walk(fields: &Map<String, Value>, live: Option<&Value>, digester: &mut Digester) {
+fn walk(fields: &Fields, live: Option<&Value>, digester: &mut Digester) {
     let mut keys: Vec<&String> = fields.keys().collect();
     keys.sort_unstable();
     for key in keys {
@@ -121,26 +124,6 @@ fn leaf(value: Option<&Value>, digester: &mut Digester) {
         Some(Value::Object(_) | Value::Array(_)) => digester.part(b"present"),
         Some(scalar) => digester.value(scalar),
     };
-}
-
-/// Follows one element of a fieldsV1 path: `f:name`, `k:{"name":"web"}`, `v:"value"` or `i:3`.
-fn step<'a>(live: &'a Value, element: &str) -> Option<&'a Value> {
-    let (sort, rest) = element.split_once(':')?;
-    match sort {
-        "f" => live.get(rest),
-        "i" => live.get(rest.parse::<usize>().ok()?),
-        "v" => {
-            let wanted: Value = serde_json::from_str(rest).ok()?;
-            live.as_array()?.iter().find(|item| **item == wanted)
-        }
-        "k" => {
-            let wanted: Map<String, Value> = serde_json::from_str(rest).ok()?;
-            live.as_array()?
-                .iter()
-                .find(|item| wanted.iter().all(|(k, v)| item.get(k) == Some(v)))
-        }
-        _ => None,
-    }
 }
 
 /// Manager of the newest entry that is not ours and writes the object itself.

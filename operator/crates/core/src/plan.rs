@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 
+use crate::additions::any_added;
 use crate::desired::{PruneRule, Rendered};
 use crate::digest::DigestKey;
 use crate::inventory::{Entry, InventorySet, Sealed};
@@ -53,6 +54,8 @@ pub enum Cause {
     Changed,
     /// The live object lost fields that we had applied.
     Drifted,
+    /// People added something beside our fields: it is taken away.
+    Added,
     /// The live object is gone.
     Missing,
     /// The commit no longer has it, or the Application is being deleted.
@@ -72,6 +75,8 @@ pub struct Step {
     pub cause: Cause,
     /// When.
     pub stage: Stage,
+    /// What people may own beside our fields, as it was sealed. `None` accepts what the answer has.
+    pub accepted: Option<Vec<String>>,
 }
 
 /// Everything to do, in order. A value of this type can do nothing yet: see [`crate::gate`].
@@ -113,6 +118,8 @@ pub struct Inputs<'a> {
     pub prune: bool,
     /// `spec.drift.mode`.
     pub drift: DriftMode,
+    /// `spec.drift.additions`.
+    pub additions: DriftMode,
     /// Now: holds expire.
     pub now: Timestamp,
     /// For the digest.
@@ -163,12 +170,18 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         match apply_action(entry, live, &object.digest, &object.version, inputs) {
             Some((action, cause)) => {
                 let stage = Stage::of(&object.id);
+                let sealed = entry.and_then(|e| e.sealed.as_ref());
+                let accepted = match action {
+                    Action::Update { .. } => sealed.and_then(|s| s.foreign.clone()),
+                    Action::Create | Action::Delete { .. } => None,
+                };
                 steps.push(Step {
                     id: object.id.clone(),
                     version: object.version.clone(),
                     action,
                     cause,
                     stage,
+                    accepted,
                 });
             }
             None => unchanged += 1,
@@ -225,15 +238,35 @@ fn apply_action(
         Some(live) if live.uid != sealed.uid => Some((Action::Create, Cause::Missing)),
         Some(_) if changed => Some((update(), Cause::Changed)),
         Some(live) => {
-            let correct = inputs.drift == DriftMode::Correct && correctable(sealed, live, inputs.now);
-            correct.then(|| (update(), Cause::Drifted))
+            let cause = correction(sealed, live, inputs.drift, inputs.additions, inputs.now)?;
+            Some((update(), cause))
         }
     }
 }
 
-/// True when a drift is to be put back now: nobody has put the object on hold.
-pub fn correctable(sealed: &Sealed, live: &LiveRecord, now: Timestamp) -> bool {
-    drifted(sealed, live) && live.held(now).is_none()
+/// Why a live object is to be corrected now, if it is and nobody has put it on hold. Lost fields come first: what was
+/// taken from us is in a person's entry until it is put back, and looks like an addition. Where they are not to be put
+/// back, additions stay too, since no apply takes away one without putting back the other.
+pub fn correction(
+    sealed: &Sealed,
+    live: &LiveRecord,
+    mode: DriftMode,
+    additions: DriftMode,
+    now: Timestamp,
+) -> Option<Cause> {
+    if live.held(now).is_some() {
+        return None;
+    }
+    if drifted(sealed, live) {
+        return (mode == DriftMode::Correct).then_some(Cause::Drifted);
+    }
+    (additions == DriftMode::Correct && added(sealed, live)).then_some(Cause::Added)
+}
+
+/// True when people own something beside our fields that they did not when the object was sealed.
+pub fn added(sealed: &Sealed, live: &LiveRecord) -> bool {
+    let accepted = sealed.foreign.as_deref();
+    !live.deleting && accepted.is_some_and(|accepted| any_added(&live.foreign, accepted))
 }
 
 /// True when fields that we applied were taken from us.
@@ -270,6 +303,7 @@ fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Li
             action: Action::Delete { uid },
             cause: Cause::Removed,
             stage: Stage::of(id),
+            accepted: None,
         });
     }
     removal

@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use tidegate_api::application::{ApplicationDisplay, ApplicationStatus, ObjectCounts};
+use tidegate_api::application::{ApplicationDisplay, ApplicationStatus, Drift, DriftMode, ObjectCounts};
 use tidegate_api::condition::{self, DRIFTED, HEALTHY, READY, RECONCILING, STALLED, SYNCED};
 
 use crate::health::HealthStatus;
-use crate::inventory::InventorySet;
-use crate::plan::{Live, drifted};
+use crate::inventory::{InventorySet, Sealed};
+use crate::live::LiveRecord;
+use crate::plan::{Live, added, drifted};
 
 /// What the cluster shows of the managed objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ impl Observed {
 }
 
 /// Sums up the live objects of an inventory.
-pub fn observe(inventory: &InventorySet, live: &Live, now: Timestamp) -> Observed {
+pub fn observe(inventory: &InventorySet, live: &Live, drift: &Drift, now: Timestamp) -> Observed {
     let mut seen = Observed::default();
     for (id, entry) in &inventory.entries {
         seen.counts.total += 1;
@@ -50,7 +51,7 @@ pub fn observe(inventory: &InventorySet, live: &Live, now: Timestamp) -> Observe
             None => note(&mut seen.pending, || format!("{id}: not found")),
         }
         if let (Some(sealed), Some(record)) = (&entry.sealed, record)
-            && drifted(sealed, record)
+            && let Some(what) = difference(sealed, record, drift)
         {
             seen.counts.drifted += 1;
             let by = record
@@ -61,10 +62,18 @@ pub fn observe(inventory: &InventorySet, live: &Live, now: Timestamp) -> Observe
                 .held(now)
                 .map(|h| format!(", held until {}: {}", h.until, h.reason))
                 .unwrap_or_default();
-            note(&mut seen.drifted, || format!("{id} (changed by {by}{hold})"));
+            note(&mut seen.drifted, || format!("{id} ({what} by {by}{hold})"));
         }
     }
     seen
+}
+
+/// How a live object differs from what was applied, where that is not to be ignored.
+fn difference(sealed: &Sealed, live: &LiveRecord, drift: &Drift) -> Option<&'static str> {
+    if drifted(sealed, live) {
+        return (drift.mode != DriftMode::Ignore).then_some("changed");
+    }
+    (drift.additions != DriftMode::Ignore && added(sealed, live)).then_some("fields added")
 }
 
 fn note(list: &mut Vec<String>, line: impl FnOnce() -> String) {

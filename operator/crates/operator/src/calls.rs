@@ -200,7 +200,7 @@ impl Operator {
         for step in plan
             .steps
             .iter()
-            .filter(|s| matches!(s.cause, Cause::Drifted | Cause::Missing))
+            .filter(|s| matches!(s.cause, Cause::Drifted | Cause::Added | Cause::Missing))
             .take(5)
         {
             let Some(live) = self.read_object(&step.id, &step.version).await else {

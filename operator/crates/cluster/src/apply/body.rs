@@ -11,6 +11,13 @@ pub(super) enum Condition<'a> {
     Absent,
     /// The object has this uid.
     Uid(&'a str),
+    /// The object has this uid, and is as it was read: what is sent was made from that.
+    At {
+        /// UID.
+        uid: &'a str,
+        /// Resource version of the reading.
+        resource_version: &'a str,
+    },
 }
 
 pub(super) fn serialise(body: &Value, condition: Condition<'_>) -> Vec<u8> {
@@ -43,11 +50,16 @@ impl Conditional<'_> {
         let mut metadata = metadata.clone();
         if let Some(fields) = metadata.as_object_mut() {
             fields.remove("managedFields");
-            let (field, value) = match self.condition {
-                Condition::Absent => ("resourceVersion", "1"),
-                Condition::Uid(uid) => ("uid", uid),
+            let (uid, version) = match self.condition {
+                Condition::Absent => (None, Some("1")),
+                Condition::Uid(uid) => (Some(uid), None),
+                Condition::At {
+                    uid,
+                    resource_version,
+                } => (Some(uid), Some(resource_version)),
             };
-            fields.insert(field.to_owned(), value.into());
+            fields.extend(uid.map(|uid| ("uid".to_owned(), uid.into())));
+            fields.extend(version.map(|version| ("resourceVersion".to_owned(), version.into())));
         }
         metadata
     }

@@ -64,7 +64,7 @@ pub(crate) async fn act(
 /// is looked after.
 fn is_upkeep(plan: &Plan, same: bool) -> bool {
     plan.steps.iter().all(|step| match step.cause {
-        Cause::Drifted | Cause::Missing => true,
+        Cause::Drifted | Cause::Added | Cause::Missing => true,
         Cause::Removed => same,
         Cause::New | Cause::Changed => false,
     })
@@ -94,6 +94,7 @@ fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> P
         live: &live,
         prune: turn.app.spec.prune,
         drift: turn.app.spec.drift.mode,
+        additions: turn.app.spec.drift.additions,
         now: Timestamp::now(),
         key: &turn.operator.key,
     })
@@ -268,7 +269,12 @@ async fn finish_apply(
     open.status.times.applied = Some(Timestamp::now().to_string());
     state.open = Some(open);
     let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(&set, &turn.operator.live_of(&set), Timestamp::now());
+    let observed = observe(
+        &set,
+        &turn.operator.live_of(&set),
+        &turn.app.spec.drift,
+        Timestamp::now(),
+    );
     verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
 }
 

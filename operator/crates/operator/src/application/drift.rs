@@ -9,7 +9,7 @@ use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Cause, Plan, Step, correctable};
+use tidegate_core::plan::{Cause, Plan, Step, correction};
 use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
 
@@ -25,18 +25,17 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
         return true;
     }
     let Some(set) = &state.inventory else { return false };
-    if turn.app.spec.drift.mode != DriftMode::Correct {
-        return false;
-    }
+    let (mode, additions) = (turn.app.spec.drift.mode, turn.app.spec.drift.additions);
     let live = turn.operator.live_of(set);
     let now = Timestamp::now();
     set.entries
         .iter()
         .any(|(id, entry)| match (&entry.sealed, live.get(id)) {
             (Some(sealed), Some(record)) => {
-                correctable(sealed, record, now) && !already_corrected(state, id, record)
+                correction(sealed, record, mode, additions, now).is_some()
+                    && !already_corrected(state, id, record)
             }
-            (Some(_), None) => true,
+            (Some(_), None) => mode == DriftMode::Correct,
             (None, _) => false,
         })
 }
@@ -63,7 +62,7 @@ fn being_written(state: &AppState) -> Option<&str> {
 
 /// True when a correction of that object came out with this very digest: repeating it changes nothing.
 fn already_corrected(state: &AppState, id: &ObjectId, record: &LiveRecord) -> bool {
-    let now = record.ours.clone().unwrap_or_default();
+    let now = record.fingerprint();
     state
         .corrected
         .iter()
@@ -107,18 +106,19 @@ pub(crate) async fn correct_drift(
             failure_line(&report.failed, report.failed.len())
         ));
     }
-    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Missing);
+    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing);
     let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
     if steps.is_empty() {
         return Ok(Again::Never);
     }
+    let live = turn
+        .operator
+        .live_of(&state.inventory.clone().unwrap_or_default());
     for step in &steps {
-        let sealed = state
-            .inventory
-            .as_ref()
-            .and_then(|i| i.entries.get(&step.id))
-            .and_then(|e| e.sealed.as_ref());
-        let digest = sealed.map(|s| s.ours.clone()).unwrap_or_default();
+        let digest = live
+            .get(&step.id)
+            .map(LiveRecord::fingerprint)
+            .unwrap_or_default();
         state.corrected.retain(|(k, _)| *k != step.id.key());
         state.corrected.push((step.id.key(), digest));
     }

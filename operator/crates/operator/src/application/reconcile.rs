@@ -47,7 +47,7 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     };
     if !deleting {
         let set = state.inventory.clone().unwrap_or_default();
-        let mut observed = observe(&set, &operator.live_of(&set), Timestamp::now());
+        let mut observed = observe(&set, &operator.live_of(&set), &app.spec.drift, Timestamp::now());
         match state.diagnosis.take() {
             Some(diagnosis) if !observed.healthy() => {
                 observed.failed = vec![diagnosis.clone()];
@@ -154,7 +154,12 @@ pub(crate) async fn settle(
         return Ok(hold_ends(turn, state));
     }
     let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(&set, &turn.operator.live_of(&set), Timestamp::now());
+    let observed = observe(
+        &set,
+        &turn.operator.live_of(&set),
+        &turn.app.spec.drift,
+        Timestamp::now(),
+    );
     verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
 }
 
