@@ -2,9 +2,10 @@
 //!
 //! Rules: semantics.md "Plan, admissibility, limits"; hostile-input.md row "manifests".
 
+mod secret;
+
 use std::collections::HashMap;
 
-use base64::Engine as _;
 use serde_json::{Map, Value, json};
 use tidegate_api::names;
 
@@ -54,11 +55,13 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
     let mut problems = Vec::new();
     let mut objects: Vec<DesiredObject> = Vec::with_capacity(raw.len());
     let mut seen: HashMap<ObjectId, usize> = HashMap::with_capacity(raw.len());
-    for object in raw {
+    for mut object in raw {
         let before = problems.len();
         let Some(id) = identify(&object, &catalog, context.namespace, &mut problems) else {
             continue;
         };
+        let mut faults = secret::fold_string_data(&id, &mut object.value);
+        faults.extend(secret::not_base64(&id, &object.value));
         let mut check = Check {
             object: &object,
             name: id.to_string(),
@@ -69,7 +72,9 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
             check.problem("DuplicateObject", "", message);
         }
         check.metadata();
-        check.secret(&id);
+        for (pointer, reason, message) in faults {
+            check.problem(reason, &pointer, message);
+        }
         check.size();
         check.schema(&schemas);
         let prune = check.prune_rule();
@@ -351,28 +356,6 @@ impl Check<'_> {
         })
     }
 
-    fn secret(&mut self, id: &ObjectId) {
-        if !(id.group.is_empty() && &*id.kind == "Secret") {
-            return;
-        }
-        let Some(data) = self.object.value["data"].as_object() else {
-            return;
-        };
-        for (key, value) in data {
-            let valid = value
-                .as_str()
-                .is_some_and(|s| base64::engine::general_purpose::STANDARD.decode(s).is_ok());
-            if !valid && !value.is_null() {
-                let message = "is not base64; put plain text under stringData instead".to_owned();
-                self.problem(
-                    "InvalidBase64",
-                    &format!("/data/{}", key.replace('~', "~0").replace('/', "~1")),
-                    message,
-                );
-            }
-        }
-    }
-
     fn size(&mut self) {
         let size = serde_json::to_vec(&self.object.value).map_or(usize::MAX, |bytes| bytes.len());
         if size > MAX_OBJECT_BYTES {
@@ -394,8 +377,8 @@ impl Check<'_> {
     }
 }
 
-/// Brings an object into the form that is applied: namespace filled in, blanks of generators dropped, `stringData`
-/// turned into `data` (it is owned at a path that never exists on the live object), owner and label added.
+/// Brings an object into the form that is applied: namespace filled in, blanks of generators dropped, owner and
+/// label added.
 fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'_>) -> DesiredObject {
     let RawObject {
         value: mut body,
@@ -406,7 +389,6 @@ fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'
     let version = version.into();
     if let Some(map) = body.as_object_mut() {
         map.remove("status");
-        encode_string_data(&id, map);
         let metadata = map.entry("metadata").or_insert_with(|| json!({}));
         if let Some(metadata) = metadata.as_object_mut() {
             for field in SERVER_SET {
@@ -447,23 +429,5 @@ fn put(metadata: &mut Map<String, Value>, field: &str, key: &str, value: String)
     }
     if let Some(map) = map.as_object_mut() {
         map.insert(key.to_owned(), Value::String(value));
-    }
-}
-
-fn encode_string_data(id: &ObjectId, map: &mut Map<String, Value>) {
-    if !(id.group.is_empty() && &*id.kind == "Secret") {
-        return;
-    }
-    let Some(Value::Object(plain)) = map.remove("stringData") else {
-        return;
-    };
-    let data = map.entry("data").or_insert_with(|| json!({}));
-    if data.is_null() {
-        *data = json!({});
-    }
-    let Some(data) = data.as_object_mut() else { return };
-    for (key, value) in plain {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
-        data.insert(key, Value::String(encoded));
     }
 }
