@@ -10,6 +10,7 @@ use tidegate_api::names;
 
 use crate::digest::DigestKey;
 use crate::managed::{self, Fields, child, entries, is_ours, our_fields, step, subresource};
+use crate::pointer::{self, Below, Segments};
 
 /// Beginnings of the names of managers that stand for a person: kubectl in all its forms, what it owned before
 /// server-side apply knew it, and browsers, whose `User-Agent` becomes the manager of what a dashboard writes.
@@ -33,9 +34,10 @@ pub fn is_persons_manager(manager: &str) -> bool {
 
 /// Digests of the leaves that people's whole-object entries own and we do not, sorted. A value counts where it is a
 /// scalar or a list; a map counts as present, since it may gain children of others.
-pub fn foreign(object: &Value, key: &DigestKey) -> Vec<String> {
-    let none = Fields::new();
+pub fn foreign(object: &Value, key: &DigestKey, ignored: &[String]) -> Vec<String> {
     let ours = our_fields(object);
+    let ignored = segments(ignored);
+    let below = Below::root(&ignored);
     let mut found = Vec::new();
     for fields in entries(object)
         .filter(|e| is_persons(e))
@@ -44,8 +46,9 @@ pub fn foreign(object: &Value, key: &DigestKey) -> Vec<String> {
         let mut path = Vec::new();
         leaves(
             fields,
-            ours.or(Some(&none)),
+            ours,
             Some(object),
+            &below,
             &mut path,
             &mut |path, value| {
                 found.push(leaf_digest(path, value, key));
@@ -78,11 +81,13 @@ pub fn still_accepted(foreign: &[String], accepted: Option<&[String]>) -> Vec<St
 
 /// The object's `managedFields` with all additions owned by our Apply entry instead. `None` when there are none.
 /// An item of a keyed list goes as a whole: half of a container would be refused.
-pub fn claim(object: &Value, key: &DigestKey, accepted: &[String]) -> Option<Value> {
-    let folded = foreign(object, key);
+pub fn claim(object: &Value, key: &DigestKey, ignored: &[String], accepted: &[String]) -> Option<Value> {
+    let folded = foreign(object, key, ignored);
     if !any_added(&folded, accepted) {
         return None;
     }
+    let ignored = segments(ignored);
+    let below = Below::root(&ignored);
     let ours = our_fields(object).cloned().unwrap_or_default();
     let mut claimed = ours.clone();
     let mut others = Vec::new();
@@ -101,7 +106,7 @@ pub fn claim(object: &Value, key: &DigestKey, accepted: &[String]) -> Option<Val
             accepted,
             path: Vec::new(),
         };
-        let (taken, left) = cut.split(fields, Some(&ours), Some(object));
+        let (taken, left) = cut.split(fields, Some(&ours), Some(object), &below);
         merge(&mut claimed, taken);
         if !left.is_empty() {
             let mut entry = entry.clone();
@@ -120,6 +125,10 @@ pub fn claim(object: &Value, key: &DigestKey, accepted: &[String]) -> Option<Val
     Some(Value::Array(others))
 }
 
+fn segments(pointers: &[String]) -> Vec<Segments> {
+    pointers.iter().filter_map(|text| pointer::parse(text)).collect()
+}
+
 fn is_persons(entry: &Value) -> bool {
     subresource(entry).is_none() && entry["manager"].as_str().is_some_and(is_persons_manager)
 }
@@ -129,6 +138,7 @@ fn leaves<'a>(
     fields: &'a Fields,
     ours: Option<&Fields>,
     live: Option<&Value>,
+    ignored: &Below<'_>,
     path: &mut Vec<&'a str>,
     found: &mut impl FnMut(&[&str], Option<&Value>),
 ) {
@@ -136,12 +146,24 @@ fn leaves<'a>(
         if element == "." || NEVER_COUNTED.contains(&element.as_str()) {
             continue;
         }
-        let live = live.and_then(|live| step(live, element));
+        let Some(below) = ignored.step(element, live) else {
+            continue;
+        };
+        let child_live = live.and_then(|live| step(live, element));
         path.push(element);
         match node.as_object().filter(|children| !children.is_empty()) {
-            Some(children) => leaves(children, ours.and_then(|o| child(o, element)), live, path, found),
+            Some(children) => {
+                leaves(
+                    children,
+                    ours.and_then(|o| child(o, element)),
+                    child_live,
+                    &below,
+                    path,
+                    found,
+                );
+            }
             None if ours.is_some_and(|o| o.contains_key(element)) => {}
-            None => found(path, live),
+            None => found(path, child_live),
         }
         path.pop();
     }
@@ -169,18 +191,28 @@ struct Cut<'a> {
 }
 
 impl<'a> Cut<'a> {
-    fn split(&mut self, fields: &'a Fields, ours: Option<&Fields>, live: Option<&Value>) -> (Fields, Fields) {
+    fn split(
+        &mut self,
+        fields: &'a Fields,
+        ours: Option<&Fields>,
+        parent: Option<&Value>,
+        ignored: &Below<'_>,
+    ) -> (Fields, Fields) {
         let (mut taken, mut left) = (Fields::new(), Fields::new());
         for (element, node) in fields.iter().filter(|(element, _)| *element != ".") {
-            let live = live.and_then(|live| step(live, element));
+            let Some(below) = ignored.step(element, parent) else {
+                left.insert(element.clone(), node.clone());
+                continue;
+            };
+            let live = parent.and_then(|parent| step(parent, element));
             let ours_here = ours.and_then(|o| child(o, element));
             self.path.push(element);
             let (take, keep) = match node.as_object().filter(|children| !children.is_empty()) {
                 Some(children) if element.starts_with("k:") && ours_here.is_none() => {
-                    self.whole(children, node, live)
+                    self.whole(children, node, live, &below)
                 }
                 Some(children) => {
-                    let (take, keep) = self.split(children, ours_here, live);
+                    let (take, keep) = self.split(children, ours_here, live, &below);
                     (node_of(take), node_of(keep))
                 }
                 None if self.is_added(element, ours, live) => (Some(node.clone()), None),
@@ -203,12 +235,20 @@ impl<'a> Cut<'a> {
         children: &'a Fields,
         node: &Value,
         live: Option<&Value>,
+        ignored: &Below<'_>,
     ) -> (Option<Value>, Option<Value>) {
         let (key, accepted) = (self.key, self.accepted);
         let mut added = false;
-        leaves(children, None, live, &mut self.path, &mut |path, value| {
-            added |= !accepted.contains(&leaf_digest(path, value, key));
-        });
+        leaves(
+            children,
+            None,
+            live,
+            ignored,
+            &mut self.path,
+            &mut |path, value| {
+                added |= !accepted.contains(&leaf_digest(path, value, key));
+            },
+        );
         let node = Some(node.clone());
         if added { (node, None) } else { (None, node) }
     }
@@ -243,18 +283,33 @@ fn merge(into: &mut Fields, from: Fields) {
 }
 
 /// Additions as people read them, `spec.template.spec.containers[name=debug].image`, at most `limit`. Never values.
-pub fn added_paths(object: &Value, key: &DigestKey, accepted: &[String], limit: usize) -> Vec<String> {
+pub fn added_paths(
+    object: &Value,
+    key: &DigestKey,
+    ignored: &[String],
+    accepted: &[String],
+    limit: usize,
+) -> Vec<String> {
+    let ignored = segments(ignored);
+    let below = Below::root(&ignored);
     let ours = our_fields(object);
     let mut lines = Vec::new();
     for fields in entries(object)
         .filter(|e| is_persons(e))
         .filter_map(|e| e["fieldsV1"].as_object())
     {
-        leaves(fields, ours, Some(object), &mut Vec::new(), &mut |path, value| {
-            if lines.len() < limit && !accepted.contains(&leaf_digest(path, value, key)) {
-                lines.push(managed::readable(path));
-            }
-        });
+        leaves(
+            fields,
+            ours,
+            Some(object),
+            &below,
+            &mut Vec::new(),
+            &mut |path, value| {
+                if lines.len() < limit && !accepted.contains(&leaf_digest(path, value, key)) {
+                    lines.push(managed::readable(path));
+                }
+            },
+        );
     }
     lines
 }

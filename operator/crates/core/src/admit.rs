@@ -7,11 +7,13 @@ mod secret;
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
+use tidegate_api::application::DriftIgnore;
 use tidegate_api::names;
 
 use crate::catalog::{Catalog, Gvk};
 use crate::desired::{DesiredObject, PruneRule, RawObject, Rendered};
 use crate::digest::DigestKey;
+use crate::ignore;
 use crate::object::{ObjectId, split_api_version};
 use crate::ownership::Owner;
 use crate::problem::{Problem, field_path};
@@ -32,6 +34,8 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// Written to every object.
     pub owner: &'a Owner,
+    /// `spec.drift.ignore`.
+    pub ignore: &'a [DriftIgnore],
     /// For digests.
     pub key: &'a DigestKey,
 }
@@ -52,7 +56,7 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         }]);
     }
     let (catalog, schemas) = with_own_crds(&raw, context);
-    let mut problems = Vec::new();
+    let mut problems = ignore_faults(context.ignore);
     let mut objects: Vec<DesiredObject> = Vec::with_capacity(raw.len());
     let mut seen: HashMap<ObjectId, usize> = HashMap::with_capacity(raw.len());
     for mut object in raw {
@@ -84,10 +88,35 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         }
     }
     if problems.is_empty() {
+        let scaled = ignore::autoscaled(&objects);
+        for object in &mut objects {
+            object.ignore(ignore::ignored(object, context.ignore, &scaled), context.key);
+        }
         return Ok(Rendered::new(objects, context.key));
     }
     problems.sort_by(|a, b| a.location.cmp(&b.location));
     Err(problems)
+}
+
+/// Faults of the Application itself: they have no place in the source.
+fn ignore_faults(rules: &[DriftIgnore]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (rule, pointers) in rules.iter().map(|r| &r.json_pointers).enumerate() {
+        for (index, message) in pointers
+            .iter()
+            .enumerate()
+            .filter_map(|(i, p)| Some((i, ignore::fault(p)?)))
+        {
+            problems.push(Problem {
+                reason: "InvalidIgnore",
+                object: String::new(),
+                field: Some(format!("spec.drift.ignore[{rule}].jsonPointers[{index}]")),
+                location: None,
+                message,
+            });
+        }
+    }
+    problems
 }
 
 /// The served kinds and schemas plus those of the CRDs in the set itself.
@@ -411,13 +440,14 @@ fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'
             );
         }
     }
-    let digest = context.key.of_value(&body);
     DesiredObject {
         id,
         version,
         location,
         body,
-        digest,
+        // Taken when it is known what is ignored, for which the whole set is needed.
+        digest: String::new(),
+        ignored: Vec::new(),
         prune,
     }
 }

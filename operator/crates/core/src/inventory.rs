@@ -37,6 +37,8 @@ pub struct Sealed {
     /// What people owned beside our fields when it was sealed: accepted. `None` when it was sealed by a version that
     /// did not look: then nothing counts as added until the next apply.
     pub foreign: Option<Vec<String>>,
+    /// JSON pointers of the fields that `ours` and `foreign` leave out.
+    pub ignored: Vec<String>,
 }
 
 /// All entries of one Application.
@@ -140,6 +142,7 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         desired: sealed.map(|s| s.desired.clone()),
         ours: sealed.map(|s| s.ours.clone()),
         foreign: sealed.and_then(|s| s.foreign.clone()),
+        ignored: sealed.map(|s| s.ignored.clone()).unwrap_or_default(),
         prune: entry.prune.as_str().map(str::to_owned),
     }
 }
@@ -150,6 +153,7 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         desired: entry.desired.clone().unwrap_or_default(),
         ours: entry.ours.clone().unwrap_or_default(),
         foreign: entry.foreign.clone(),
+        ignored: entry.ignored.clone(),
     });
     let prune = entry
         .prune

@@ -266,12 +266,18 @@ pub fn correction(
 /// True when people own something beside our fields that they did not when the object was sealed.
 pub fn added(sealed: &Sealed, live: &LiveRecord) -> bool {
     let accepted = sealed.foreign.as_deref();
-    !live.deleting && accepted.is_some_and(|accepted| any_added(&live.foreign, accepted))
+    comparable(sealed, live) && accepted.is_some_and(|accepted| any_added(&live.foreign, accepted))
 }
 
 /// True when fields that we applied were taken from us.
 pub fn drifted(sealed: &Sealed, live: &LiveRecord) -> bool {
-    !live.deleting && live.ours.as_deref() != Some(sealed.ours.as_str())
+    comparable(sealed, live) && live.ours.as_deref() != Some(sealed.ours.as_str())
+}
+
+/// True when a record and a seal leave out the same fields. Else the object has to be read again: a watch may have
+/// brought it before it was known what is ignored.
+pub fn comparable(sealed: &Sealed, live: &LiveRecord) -> bool {
+    !live.deleting && live.ignored == sealed.ignored
 }
 
 struct Removal {

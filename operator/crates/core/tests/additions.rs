@@ -138,13 +138,13 @@ fn what_counts_as_an_addition() {
     ];
     for (what, entry, count) in cases {
         let object = deployment(std::slice::from_ref(&entry));
-        let found = foreign(&object, &key());
+        let found = foreign(&object, &key(), &[]);
         assert_eq!(found.len(), count, "{what}");
-        assert_eq!(claim(&object, &key(), &[]).is_some(), count > 0, "{what}");
-        assert_eq!(claim(&object, &key(), &found), None, "{what}: accepted");
+        assert_eq!(claim(&object, &key(), &[], &[]).is_some(), count > 0, "{what}");
+        assert_eq!(claim(&object, &key(), &[], &found), None, "{what}: accepted");
         assert_eq!(
-            ours_digest(&object, &key()),
-            ours_digest(&deployment(&[]), &key()),
+            ours_digest(&object, &key(), &[]),
+            ours_digest(&deployment(&[]), &key(), &[]),
             "{what}: ours stays"
         );
     }
@@ -153,10 +153,10 @@ fn what_counts_as_an_addition() {
 #[test]
 fn a_value_that_changes_at_an_accepted_path_is_an_addition_and_the_container_goes_as_a_whole() {
     let mut object = deployment(&[entry("kubectl-edit", "Update", "", &sidecar())]);
-    let accepted = foreign(&object, &key());
+    let accepted = foreign(&object, &key(), &[]);
     object["spec"]["template"]["spec"]["containers"][1]["image"] = "shell:2".into();
-    assert!(any_added(&foreign(&object, &key()), &accepted));
-    let claimed = claim(&object, &key(), &accepted).unwrap();
+    assert!(any_added(&foreign(&object, &key(), &[]), &accepted));
+    let claimed = claim(&object, &key(), &[], &accepted).unwrap();
     let ours = &claimed[0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"];
     assert_eq!(
         ours["k:{\"name\":\"debug\"}"],
@@ -168,7 +168,7 @@ fn a_value_that_changes_at_an_accepted_path_is_an_addition_and_the_container_goe
         "an entry with nothing left goes"
     );
     assert_eq!(
-        added_paths(&object, &key(), &accepted, 5),
+        added_paths(&object, &key(), &[], &accepted, 5),
         ["spec.template.spec.containers[name=debug].image"]
     );
 }
@@ -187,7 +187,7 @@ fn only_additions_change_hands_and_the_sets_stay_valid() {
             &json!({"f:status": {"f:replicas": {}}}),
         ),
     ]);
-    let claimed = claim(&object, &key(), &[]).unwrap();
+    let claimed = claim(&object, &key(), &[], &[]).unwrap();
     let ours = &claimed[0];
     assert_eq!(
         (&ours["manager"], &ours["operation"]),
@@ -230,12 +230,12 @@ fn many_additions_are_one_digest() {
     let fields: serde_json::Map<String, Value> =
         (0..=MAX_KEPT).map(|n| (format!("f:k{n}"), json!({}))).collect();
     let mut object = deployment(&[entry("kubectl-edit", "Update", "", &json!({"f:data": fields}))]);
-    let accepted = foreign(&object, &key());
+    let accepted = foreign(&object, &key(), &[]);
     assert_eq!(accepted.len(), 1);
-    assert_eq!(claim(&object, &key(), &accepted), None);
+    assert_eq!(claim(&object, &key(), &[], &accepted), None);
     object["data"] = json!({"k3": "changed"});
-    assert!(any_added(&foreign(&object, &key()), &accepted));
-    assert!(claim(&object, &key(), &accepted).is_some());
+    assert!(any_added(&foreign(&object, &key(), &[]), &accepted));
+    assert!(claim(&object, &key(), &[], &accepted).is_some());
 }
 
 #[test]

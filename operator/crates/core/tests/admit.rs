@@ -57,6 +57,7 @@ fn check(values: Vec<Value>) -> Result<Rendered, Vec<Problem>> {
         schemas: &schemas,
         namespace: "shop",
         owner: &owner,
+        ignore: &[],
         key: &key,
     };
     admit(raw.collect(), &context)

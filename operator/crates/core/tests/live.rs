@@ -10,7 +10,7 @@ use tidegate_core::digest::DigestKey;
 use tidegate_core::live::ours_digest;
 
 fn digest(object: &Value) -> Option<String> {
-    ours_digest(object, &DigestKey::new([7; 32]))
+    ours_digest(object, &DigestKey::new([7; 32]), &[])
 }
 
 fn pod() -> Value {

@@ -38,6 +38,7 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         },
         digest: key().of_value(&body),
         body,
+        ignored: Vec::new(),
         prune,
     }
 }
@@ -52,6 +53,7 @@ fn live(uid: &str, ours: &str) -> LiveRecord {
         resource_version: "5".to_owned(),
         ours: Some(ours.to_owned()),
         foreign: Vec::new(),
+        ignored: Vec::new(),
         health: HealthStatus::Current,
         message: String::new(),
         deleting: false,
@@ -80,6 +82,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (Inventory
                     uid: uid.clone(),
                     ours: format!("ours-{desired}"),
                     foreign: Some(Vec::new()),
+                    ignored: Vec::new(),
                     desired,
                 };
                 after.insert(step.id.clone(), live(&uid, &sealed.ours));

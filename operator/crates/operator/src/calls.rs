@@ -12,6 +12,7 @@ use tidegate_api::{Application, Inventory, Release, names};
 use tidegate_cluster::events::{News, Regarding};
 use tidegate_cluster::own::{Own, OwnKind};
 use tidegate_cluster::{ExecuteContext, Execution, Outcome};
+use tidegate_core::additions::added_paths;
 use tidegate_core::catalog::Gvk;
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::Approved;
@@ -207,16 +208,21 @@ impl Operator {
                 lines.fields.push(format!("{} (deleted)", step.id));
                 continue;
             };
-            let desired = plan.rendered.get(&step.id).map(|o| &o.body);
+            let object = plan.rendered.get(&step.id);
+            let desired = object.map(|o| &o.body);
             let secret = step.id.group.is_empty() && &*step.id.kind == "Secret";
-            let paths = desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default();
+            let ignored = object.map(|o| &*o.ignored).unwrap_or_default();
+            let paths = match (step.cause, &step.accepted) {
+                (Cause::Added, Some(accepted)) => added_paths(&live, &self.key, ignored, accepted, 3),
+                _ => desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default(),
+            };
             let shown = if secret || paths.is_empty() {
                 String::new()
             } else {
                 format!(" {}", paths.join(" "))
             };
             lines.fields.push(format!("{}{shown}", step.id));
-            let record = reduce(&live, &self.key, Timestamp::now());
+            let record = reduce(&live, &self.key, Timestamp::now(), ignored);
             lines.manager = lines.manager.or(record.and_then(|(_, r)| r.last_foreign_manager));
         }
         lines.fields.truncate(10);

@@ -66,7 +66,12 @@ pub(crate) async fn assemble(
         secrets: Own::new(clients.clone(), lease.clone()),
         executor: Executor::new(clients.clone(), lease.clone()),
         recorder: EventRecorder::start(clients.clone(), lease.clone(), identity, stop.clone()),
-        live: LiveMap::new(clients.clone(), &settings.installation, key.clone()),
+        live: LiveMap::new(
+            clients.clone(),
+            &settings.installation,
+            key.clone(),
+            Arc::new(|_| Arc::default()),
+        ),
         schema_cache: SchemaCache::new(),
         applications: Store::new(),
         repositories: Store::new(),

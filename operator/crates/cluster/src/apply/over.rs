@@ -1,4 +1,5 @@
-//! Updates that depend on what is there: additions are made ours before the apply that takes them away.
+//! Writes that depend on what is there: additions are made ours before the apply that takes them away, and ignored
+//! fields have the live value or are left out.
 //!
 //! Read, then write on the condition that nothing was written between, and all over again where something was.
 
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use tidegate_api::names;
 use tidegate_core::additions::claim;
 use tidegate_core::desired::DesiredObject;
+use tidegate_core::ignore::body_over;
 use tidegate_core::plan::{Cause, Step};
 
 use super::body::Condition;
@@ -61,18 +63,29 @@ impl Run<'_> {
         step: &Step,
     ) -> Result<Value, Error> {
         let accepted = step.accepted.as_deref().filter(|_| step.cause == Cause::Added);
-        let claimed = accepted.and_then(|accepted| claim(&live, self.ctx.key, accepted));
+        let claimed = accepted.and_then(|accepted| claim(&live, self.ctx.key, &object.ignored, accepted));
         let live = match claimed {
             Some(managed) => self.rewrite_managers(object, path, &live, &managed).await?,
             None => live,
         };
+        let (_, answer) = self.apply_over(object, &live).await?;
+        Ok(answer)
+    }
+
+    /// Applies over an object as it was read. Nothing may be written between: a value of an ignored field that another
+    /// has just set would be undone.
+    pub(super) async fn apply_over(
+        &self,
+        object: &DesiredObject,
+        live: &Value,
+    ) -> Result<(u16, Value), Error> {
         let text = |field: &str| live["metadata"][field].as_str().unwrap_or_default();
         let condition = Condition::At {
             uid: text("uid"),
             resource_version: text("resourceVersion"),
         };
-        let (_, answer) = self.apply(object, &object.body, condition).await?;
-        Ok(answer)
+        let body = body_over(&object.body, &object.ignored, live);
+        self.apply(object, &body, condition).await
     }
 
     /// Hands additions over to our manager. *Replacing* the resource version by the one that was read makes the server

@@ -64,11 +64,13 @@ impl Run<'_> {
                 return Err(Failure::one(&object.id, Some(object), class, reason, message));
             }
         };
-        let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
-        let (code, live) = self
-            .apply(object, &object.body, Condition::Uid(uid))
-            .await
-            .map_err(|e| fail(&e))?;
+        let answer = if object.ignored.is_empty() {
+            let uid = live["metadata"]["uid"].as_str().unwrap_or_default();
+            self.apply(object, &object.body, Condition::Uid(uid)).await
+        } else {
+            self.apply_over(object, &live).await
+        };
+        let (code, live) = answer.map_err(|e| fail(&e))?;
         self.applied(object, &live, from, code == 201)
     }
 
@@ -78,7 +80,7 @@ impl Run<'_> {
         uid: &str,
         step: &Step,
     ) -> Result<Done, Failure> {
-        if step.cause == Cause::Added {
+        if step.cause == Cause::Added || !object.ignored.is_empty() {
             return self.update_over(object, uid, step).await;
         }
         match self.apply(object, &object.body, Condition::Uid(uid)).await {
@@ -133,7 +135,7 @@ impl Run<'_> {
         adopted_from: Option<String>,
         created: bool,
     ) -> Result<Done, Failure> {
-        let Some((_, live)) = reduce(live, self.ctx.key, jiff::Timestamp::now()) else {
+        let Some((_, live)) = reduce(live, self.ctx.key, jiff::Timestamp::now(), &object.ignored) else {
             return Err(Failure::bug(
                 &object.id,
                 "the API server's answer to an apply is no object",
@@ -144,6 +146,7 @@ impl Run<'_> {
             desired: object.digest.clone(),
             ours: live.ours.clone().unwrap_or_default(),
             foreign: Some(live.foreign.clone()),
+            ignored: object.ignored.clone(),
         };
         Ok(Done::Applied {
             sealed,
