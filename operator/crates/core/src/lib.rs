@@ -12,6 +12,7 @@ pub mod desired;
 pub mod diff;
 pub mod digest;
 pub mod duration;
+pub mod fights;
 pub mod gate;
 pub mod health;
 pub mod ignore;
