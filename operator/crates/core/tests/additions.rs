@@ -1,10 +1,5 @@
 //! Additions beside our fields: what counts, and what is taken over so that the next apply removes it.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of tests: a missing part is a failed test"
-)]
-
 use serde_json::{Value, json};
 use tidegate_core::additions::{
     MAX_KEPT, added_paths, any_added, claim, foreign, is_persons_manager, still_accepted,

@@ -1,10 +1,5 @@
 //! Ignored fields: what is sent, what is left out, and that neither is ever seen as drift.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of tests: a missing part is a failed test"
-)]
-
 use serde_json::{Value, json};
 use tidegate_api::application::{DriftIgnore, DriftTarget};
 use tidegate_core::additions::{claim, foreign};

@@ -1,10 +1,5 @@
 //! What our digest of a live object sees, and what it does not.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of tests: a missing part is a failed test"
-)]
-
 use serde_json::{Value, json};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::live::ours_digest;
