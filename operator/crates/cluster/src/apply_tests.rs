@@ -524,7 +524,7 @@ async fn an_addition_is_made_ours_and_then_applied_away_on_the_version_that_was_
     let methods: Vec<&str> = log.iter().map(|s| s.method.as_str()).collect();
     assert_eq!(
         methods,
-        ["GET", "PATCH", "GET", "PATCH", "PATCH"],
+        ["GET", "PATCH", "GET", "PATCH", "PATCH", "PATCH"],
         "a lost race starts anew"
     );
     assert_eq!(
@@ -536,6 +536,10 @@ async fn an_addition_is_made_ours_and_then_applied_away_on_the_version_that_was_
     );
     assert_eq!(log[4].body["metadata"]["resourceVersion"], "43");
     assert_eq!(log[4].body["metadata"]["uid"], "u1");
+    assert_eq!(
+        log[5].body["kind"], "ConfigMap",
+        "a map that is applied empty is put there again"
+    );
     let Ok(Done::Applied { sealed, .. }) = &outcomes[0].result else {
         panic!("{outcomes:?}")
     };

@@ -65,7 +65,12 @@ impl Run<'_> {
         let accepted = step.accepted.as_deref().filter(|_| step.cause == Cause::Added);
         let claimed = accepted.and_then(|accepted| claim(&live, self.ctx.key, &object.ignored, accepted));
         let live = match claimed {
-            Some(managed) => self.rewrite_managers(object, path, &live, &managed).await?,
+            Some(managed) => {
+                let live = self.rewrite_managers(object, path, &live, &managed).await?;
+                // With the last child that it takes away, the API server also takes a map that we apply empty; the
+                // apply after this one puts it there again.
+                self.apply_over(object, &live).await?.1
+            }
             None => live,
         };
         let (_, answer) = self.apply_over(object, &live).await?;
