@@ -164,7 +164,8 @@ impl Layout {
             "--manage-all-nodes=true".to_owned(),
             "--cidr=10.64.0.0/16".to_owned(),
             "--node-ip=10.63.0.1".to_owned(),
-            "--node-lease-duration-seconds=200".to_owned(),
+            // Renewed each quarter of it: the node controller calls a node lost after 50 s without.
+            "--node-lease-duration-seconds=40".to_owned(),
             "--server-address=".to_owned(),
         ];
         self.start("kwok", paths::tool("kwok")?, args)

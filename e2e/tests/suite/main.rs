@@ -4,6 +4,7 @@
 mod counts;
 mod deletion;
 mod drift;
+mod drift_rules;
 mod faults;
 mod flaky;
 mod health;

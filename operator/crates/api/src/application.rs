@@ -156,12 +156,59 @@ pub struct Drift {
     /// What happens when a field that git sets is changed or removed in the cluster.
     #[serde(default)]
     pub mode: DriftMode,
+    /// What happens when people add something beside the fields that git sets: a container, a key, an annotation.
+    /// Judged by itself, whatever `mode` says. Controllers may add what they like.
+    #[serde(default)]
+    pub additions: DriftMode,
+    /// Fields that others may set: they are not put back. A commit sets them when it creates the object; later the live
+    /// value is kept. `spec.replicas` of what an autoscaler of the same source scales is ignored without being named.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub ignore: Vec<DriftIgnore>,
+}
+
+/// Fields of some objects that others may set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftIgnore {
+    /// The objects.
+    #[serde(default)]
+    pub target: DriftTarget,
+    /// JSON pointers such as `/spec/replicas`. An item of a list is named by its index in git, or by fields of it:
+    /// `/spec/template/spec/containers/{"name":"web"}/image`.
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(min = 2, max = 1024), regex(pattern = r"^(/([^~]|~0|~1)*)+$"))
+    )]
+    pub json_pointers: Vec<String>,
+}
+
+/// Objects of this Application. What is absent matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DriftTarget {
+    /// API group, without the version; empty for the core group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub group: Option<String>,
+    /// Kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub kind: Option<String>,
+    /// Namespace; empty for cluster-scoped objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 63))]
+    pub namespace: Option<String>,
+    /// Name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub name: Option<String>,
 }
 
 /// Reaction to drift.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum DriftMode {
-    /// Put it back at once.
+    /// Put it back, or take it away, at once.
     #[default]
     Correct,
     /// Say so in condition `Drifted` and an Event, change nothing.

@@ -70,6 +70,13 @@ pub struct InventoryEntry {
     /// Digest of the fields we own and their values, from the API server's answer: the baseline of drift.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ours: Option<String>,
+    /// Digests of what people's field managers owned beside our fields when it was applied: what comes later is an
+    /// addition. At most 64.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<Vec<String>>,
+    /// JSON pointers of the fields that were left out of `ours`, since others may set them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ignored: Vec<String>,
     /// `tidegate.io/prune` as git said it when the object was applied last: `Enabled` or `Disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<String>,

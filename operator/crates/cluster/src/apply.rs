@@ -5,6 +5,7 @@
 
 mod body;
 mod established;
+mod over;
 mod remove;
 mod report;
 mod write;
@@ -200,7 +201,7 @@ impl Run<'_> {
         match (&step.action, object) {
             (Action::Delete { uid }, _) => self.delete(step, uid.as_deref()).await,
             (Action::Create, Some(object)) => self.create(object).await,
-            (Action::Update { uid }, Some(object)) => self.update(object, uid).await,
+            (Action::Update { uid }, Some(object)) => self.update(object, uid, step).await,
             (Action::Create | Action::Update { .. }, None) => {
                 Err(Failure::bug(&step.id, "the plan has no body for it"))
             }

@@ -14,6 +14,9 @@ use super::*;
 use crate::error::Class;
 use crate::fake::{Log, Reply, Seen, clients, status};
 
+#[path = "apply_drift_tests.rs"]
+mod drift;
+
 fn key() -> DigestKey {
     DigestKey::new([7; 32])
 }
@@ -46,6 +49,7 @@ fn desired(kind: &str, name: &str) -> DesiredObject {
         },
         digest: format!("digest-{name}"),
         body,
+        ignored: Vec::new(),
         prune: PruneRule::Default,
     }
 }
@@ -58,6 +62,7 @@ fn approve(objects: Vec<DesiredObject>, inventory: &InventorySet, live: &Live) -
         live,
         prune: true,
         drift: DriftMode::Correct,
+        additions: DriftMode::Correct,
         now: jiff::Timestamp::UNIX_EPOCH,
         key: &key(),
     });
@@ -251,6 +256,8 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         uid: uid.to_owned(),
         desired: "old".to_owned(),
         ours: String::new(),
+        foreign: Some(Vec::new()),
+        ignored: Vec::new(),
     });
     let entry = Entry {
         version: "v1".to_owned(),
@@ -264,7 +271,7 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
 
 fn live_map(name: &str, uid: &str) -> Live {
     let object = live(name, uid, Some("tg/shop/web"));
-    tidegate_core::live::reduce(&object, &key(), jiff::Timestamp::UNIX_EPOCH)
+    tidegate_core::live::reduce(&object, &key(), jiff::Timestamp::UNIX_EPOCH, &[])
         .into_iter()
         .collect()
 }

@@ -27,4 +27,4 @@ pub use error::{Class, Error};
 pub use lease::LeaseGuard;
 pub use metrics::KubeMetrics;
 pub use schemas::SchemaCache;
-pub use watch::LiveMap;
+pub use watch::{Ignored, LiveMap};

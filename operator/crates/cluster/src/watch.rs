@@ -10,10 +10,11 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use serde_json::Value;
 use tidegate_api::names;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::digest::DigestKey;
-use tidegate_core::live::LiveRecord;
+use tidegate_core::live::{LiveRecord, reduce};
 use tidegate_core::object::{ObjectId, api_version};
 use tidegate_core::plan::Live;
 use tokio::sync::{Notify, watch};
@@ -35,10 +36,15 @@ pub struct LiveMap {
     stop: CancellationToken,
 }
 
+/// Tells the JSON pointers of the fields of an object that others may set: as the inventory has them sealed, or as the
+/// plan has them that is being carried out.
+pub type Ignored = Arc<dyn Fn(&ObjectId) -> Arc<[String]> + Send + Sync>;
+
 struct Shared {
     clients: Clients,
     labels: String,
     key: DigestKey,
+    ignored: Ignored,
     kinds: Mutex<Kinds>,
     /// Changed since they were asked for last. Bounded by the number of objects: a set, not a queue.
     changed: Mutex<HashSet<ObjectId>>,
@@ -48,13 +54,14 @@ struct Shared {
 }
 
 impl LiveMap {
-    /// A map of the objects that carry this installation's label. Watches nothing yet.
-    pub fn new(clients: Clients, installation: &str, key: DigestKey) -> Self {
+    /// A map of the objects that carry this installation's label. Watches nothing yet. `ignored` is asked at each event.
+    pub fn new(clients: Clients, installation: &str, key: DigestKey, ignored: Ignored) -> Self {
         let stop = CancellationToken::new();
         let shared = Shared {
             clients,
             labels: format!("{}={installation}", names::LABEL_MANAGED_BY),
             key,
+            ignored,
             kinds: Mutex::default(),
             changed: Mutex::default(),
             wake: Notify::new(),
@@ -152,6 +159,21 @@ impl LiveMap {
         self.shared.kinds().put(&gvk, id, record, Seen::InAnswer);
     }
 
+    /// Reads an object again. For a record that was made before it was known what is ignored: see
+    /// [`tidegate_core::plan::comparable`]. Does nothing for a kind that is not watched at this version.
+    pub async fn reread(&self, id: &ObjectId, version: &str) -> Result<(), Error> {
+        let gvk = Gvk::new(&id.group, version, &id.kind);
+        let Some(plural) = self.shared.kinds().plural(&gvk) else {
+            return Ok(());
+        };
+        let path = paths::object(&gvk, &plural, id);
+        let live = self.shared.clients.find(&id.kind, path).await?;
+        if let Some((id, record)) = live.and_then(|live| self.shared.reduce(&live)) {
+            self.shared.kinds().put(&gvk, id, record, Seen::InAnswer);
+        }
+        Ok(())
+    }
+
     /// Forgets an object of which a GET or a delete said that it is gone.
     pub fn forget(&self, id: &ObjectId) {
         self.shared.kinds().forget(id);
@@ -159,6 +181,11 @@ impl LiveMap {
 }
 
 impl Shared {
+    fn reduce(&self, object: &Value) -> Option<(ObjectId, LiveRecord)> {
+        let ignored = ObjectId::of(object).map(|id| (self.ignored)(&id))?;
+        reduce(object, &self.key, jiff::Timestamp::now(), &ignored)
+    }
+
     fn kinds(&self) -> MutexGuard<'_, Kinds> {
         lock(&self.kinds)
     }

@@ -41,7 +41,12 @@ fn id(name: &str) -> ObjectId {
 
 fn map(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> (LiveMap, crate::fake::Log) {
     let (clients, log) = clients(answer);
-    let map = LiveMap::new(clients, "tg", DigestKey::new([7; 32]));
+    let map = LiveMap::new(
+        clients,
+        "tg",
+        DigestKey::new([7; 32]),
+        Arc::new(|_| Arc::default()),
+    );
     let info = KindInfo {
         plural: "configmaps".into(),
         namespaced: true,
@@ -158,10 +163,11 @@ async fn an_answer_enters_at_once_unless_the_watch_is_past_it() {
     });
     map.wait_synced(&[gvk()], SOON).await.unwrap();
     let record = |name: &str, version: &str| {
-        let (_, record) = tidegate_core::live::reduce(
+        let (_, record) = reduce(
             &full(name, version, "new"),
             &DigestKey::new([7; 32]),
             jiff::Timestamp::UNIX_EPOCH,
+            &[],
         )
         .unwrap();
         record

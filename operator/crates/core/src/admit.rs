@@ -2,15 +2,18 @@
 //!
 //! Rules: semantics.md "Plan, admissibility, limits"; hostile-input.md row "manifests".
 
+mod secret;
+
 use std::collections::HashMap;
 
-use base64::Engine as _;
 use serde_json::{Map, Value, json};
+use tidegate_api::application::DriftIgnore;
 use tidegate_api::names;
 
 use crate::catalog::{Catalog, Gvk};
 use crate::desired::{DesiredObject, PruneRule, RawObject, Rendered};
 use crate::digest::DigestKey;
+use crate::ignore;
 use crate::object::{ObjectId, split_api_version};
 use crate::ownership::Owner;
 use crate::problem::{Problem, field_path};
@@ -31,6 +34,8 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// Written to every object.
     pub owner: &'a Owner,
+    /// `spec.drift.ignore`.
+    pub ignore: &'a [DriftIgnore],
     /// For digests.
     pub key: &'a DigestKey,
 }
@@ -51,14 +56,16 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         }]);
     }
     let (catalog, schemas) = with_own_crds(&raw, context);
-    let mut problems = Vec::new();
+    let mut problems = ignore_faults(context.ignore);
     let mut objects: Vec<DesiredObject> = Vec::with_capacity(raw.len());
     let mut seen: HashMap<ObjectId, usize> = HashMap::with_capacity(raw.len());
-    for object in raw {
+    for mut object in raw {
         let before = problems.len();
         let Some(id) = identify(&object, &catalog, context.namespace, &mut problems) else {
             continue;
         };
+        let mut faults = secret::fold_string_data(&id, &mut object.value);
+        faults.extend(secret::not_base64(&id, &object.value));
         let mut check = Check {
             object: &object,
             name: id.to_string(),
@@ -69,7 +76,9 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
             check.problem("DuplicateObject", "", message);
         }
         check.metadata();
-        check.secret(&id);
+        for (pointer, reason, message) in faults {
+            check.problem(reason, &pointer, message);
+        }
         check.size();
         check.schema(&schemas);
         let prune = check.prune_rule();
@@ -79,10 +88,35 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         }
     }
     if problems.is_empty() {
+        let scaled = ignore::autoscaled(&objects);
+        for object in &mut objects {
+            object.ignore(ignore::ignored(object, context.ignore, &scaled), context.key);
+        }
         return Ok(Rendered::new(objects, context.key));
     }
     problems.sort_by(|a, b| a.location.cmp(&b.location));
     Err(problems)
+}
+
+/// Faults of the Application itself: they have no place in the source.
+fn ignore_faults(rules: &[DriftIgnore]) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (rule, pointers) in rules.iter().map(|r| &r.json_pointers).enumerate() {
+        for (index, message) in pointers
+            .iter()
+            .enumerate()
+            .filter_map(|(i, p)| Some((i, ignore::fault(p)?)))
+        {
+            problems.push(Problem {
+                reason: "InvalidIgnore",
+                object: String::new(),
+                field: Some(format!("spec.drift.ignore[{rule}].jsonPointers[{index}]")),
+                location: None,
+                message,
+            });
+        }
+    }
+    problems
 }
 
 /// The served kinds and schemas plus those of the CRDs in the set itself.
@@ -351,28 +385,6 @@ impl Check<'_> {
         })
     }
 
-    fn secret(&mut self, id: &ObjectId) {
-        if !(id.group.is_empty() && &*id.kind == "Secret") {
-            return;
-        }
-        let Some(data) = self.object.value["data"].as_object() else {
-            return;
-        };
-        for (key, value) in data {
-            let valid = value
-                .as_str()
-                .is_some_and(|s| base64::engine::general_purpose::STANDARD.decode(s).is_ok());
-            if !valid && !value.is_null() {
-                let message = "is not base64; put plain text under stringData instead".to_owned();
-                self.problem(
-                    "InvalidBase64",
-                    &format!("/data/{}", key.replace('~', "~0").replace('/', "~1")),
-                    message,
-                );
-            }
-        }
-    }
-
     fn size(&mut self) {
         let size = serde_json::to_vec(&self.object.value).map_or(usize::MAX, |bytes| bytes.len());
         if size > MAX_OBJECT_BYTES {
@@ -394,8 +406,8 @@ impl Check<'_> {
     }
 }
 
-/// Brings an object into the form that is applied: namespace filled in, blanks of generators dropped, `stringData`
-/// turned into `data` (it is owned at a path that never exists on the live object), owner and label added.
+/// Brings an object into the form that is applied: namespace filled in, blanks of generators dropped, owner and
+/// label added.
 fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'_>) -> DesiredObject {
     let RawObject {
         value: mut body,
@@ -406,7 +418,6 @@ fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'
     let version = version.into();
     if let Some(map) = body.as_object_mut() {
         map.remove("status");
-        encode_string_data(&id, map);
         let metadata = map.entry("metadata").or_insert_with(|| json!({}));
         if let Some(metadata) = metadata.as_object_mut() {
             for field in SERVER_SET {
@@ -429,13 +440,14 @@ fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'
             );
         }
     }
-    let digest = context.key.of_value(&body);
     DesiredObject {
         id,
         version,
         location,
         body,
-        digest,
+        // Taken when it is known what is ignored, for which the whole set is needed.
+        digest: String::new(),
+        ignored: Vec::new(),
         prune,
     }
 }
@@ -447,23 +459,5 @@ fn put(metadata: &mut Map<String, Value>, field: &str, key: &str, value: String)
     }
     if let Some(map) = map.as_object_mut() {
         map.insert(key.to_owned(), Value::String(value));
-    }
-}
-
-fn encode_string_data(id: &ObjectId, map: &mut Map<String, Value>) {
-    if !(id.group.is_empty() && &*id.kind == "Secret") {
-        return;
-    }
-    let Some(Value::Object(plain)) = map.remove("stringData") else {
-        return;
-    };
-    let data = map.entry("data").or_insert_with(|| json!({}));
-    if data.is_null() {
-        *data = json!({});
-    }
-    let Some(data) = data.as_object_mut() else { return };
-    for (key, value) in plain {
-        let encoded = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
-        data.insert(key, Value::String(encoded));
     }
 }

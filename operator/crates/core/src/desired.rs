@@ -78,10 +78,25 @@ pub struct DesiredObject {
     pub location: Location,
     /// Body of the apply.
     pub body: Value,
-    /// Keyed digest of the body.
+    /// Keyed digest of the body and of what is ignored.
     pub digest: String,
+    /// JSON pointers of fields that others may set, sorted: see [`crate::ignore`].
+    pub ignored: Vec<String>,
     /// What git says about pruning it.
     pub prune: PruneRule,
+}
+
+impl DesiredObject {
+    /// Sets what is ignored; the digest follows.
+    pub fn ignore(&mut self, pointers: Vec<String>, key: &DigestKey) {
+        self.ignored = pointers;
+        let mut digester = key.start();
+        digester.value(&self.body);
+        for pointer in &self.ignored {
+            digester.part(pointer.as_bytes());
+        }
+        self.digest = digester.finish();
+    }
 }
 
 /// Everything a commit makes for one Application, sorted by identity.

@@ -35,6 +35,11 @@ pub struct Sealed {
     pub desired: String,
     /// Digest of the fields we own and their values in the answer: the baseline of drift.
     pub ours: String,
+    /// What people owned beside our fields when it was sealed: accepted. `None` when it was sealed by a version that
+    /// did not look: then nothing counts as added until the next apply.
+    pub foreign: Option<Vec<String>>,
+    /// JSON pointers of the fields that `ours` and `foreign` leave out.
+    pub ignored: Vec<String>,
 }
 
 /// All entries of one Application.
@@ -223,6 +228,8 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         uid: sealed.map(|s| s.uid.clone()),
         desired: sealed.map(|s| s.desired.clone()),
         ours: sealed.map(|s| s.ours.clone()),
+        foreign: sealed.and_then(|s| s.foreign.clone()),
+        ignored: sealed.map(|s| s.ignored.clone()).unwrap_or_default(),
         prune: entry.prune.as_str().map(str::to_owned),
     }
 }
@@ -232,6 +239,8 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         uid,
         desired: entry.desired.clone().unwrap_or_default(),
         ours: entry.ours.clone().unwrap_or_default(),
+        foreign: entry.foreign.clone(),
+        ignored: entry.ignored.clone(),
     });
     let prune = entry
         .prune

@@ -4,6 +4,7 @@
 //! statuses. Time and keys are passed in. May not touch tokio, kube, git2, files, the environment, the network,
 //! the clock or randomness; `deny.toml` and `clippy.toml` hold that.
 
+pub mod additions;
 pub mod admit;
 pub mod backoff;
 pub mod catalog;
@@ -11,14 +12,18 @@ pub mod desired;
 pub mod diff;
 pub mod digest;
 pub mod duration;
+pub mod fights;
 pub mod gate;
 pub mod health;
+pub mod ignore;
 pub mod inventory;
 pub mod live;
+pub mod managed;
 pub mod object;
 pub mod order;
 pub mod ownership;
 pub mod plan;
+pub mod pointer;
 pub mod problem;
 pub mod record;
 pub mod schema;

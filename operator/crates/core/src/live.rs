@@ -5,12 +5,15 @@
 //! ownership change only through admission or a writer that borrows our manager's name). Containers count as present:
 //! a container that is a leaf is either atomic, and leaves our set when another changes it, or was applied empty.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tidegate_api::names;
 
+use crate::additions::foreign;
 use crate::digest::{DigestKey, Digester};
 use crate::health::{Health, HealthStatus, assess};
+use crate::managed::{Fields, our_fields, step};
 use crate::object::ObjectId;
+use crate::pointer::{self, Below, Segments};
 
 /// What is kept of a live object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +24,10 @@ pub struct LiveRecord {
     pub resource_version: String,
     /// Digest of what we own; `None` when our manager has no Apply entry left.
     pub ours: Option<String>,
+    /// What people own beside our fields: see [`crate::additions::foreign`].
+    pub foreign: Vec<String>,
+    /// JSON pointers that both leave out. Records that leave out different fields cannot be compared.
+    pub ignored: Vec<String>,
     /// Health of the object by itself.
     pub health: HealthStatus,
     /// Why it is not healthy; empty when it is.
@@ -43,6 +50,12 @@ pub struct Hold {
 }
 
 impl LiveRecord {
+    /// Everything that drift is seen by, in one text: a correction that leaves it as it was is not repeated.
+    pub fn fingerprint(&self) -> String {
+        let ours = self.ours.as_deref().unwrap_or_default();
+        format!("{ours} {}", self.foreign.join(" "))
+    }
+
     /// The hold that is in force. One without a readable end is none: a break-glass must expire.
     pub fn held(&self, now: jiff::Timestamp) -> Option<Hold> {
         let (until, reason) = self.hold.as_deref()?.trim().split_once(char::is_whitespace)?;
@@ -55,7 +68,14 @@ impl LiveRecord {
 }
 
 /// Reduces an object as served. `None` when it has no identity.
-pub fn reduce(object: &Value, key: &DigestKey, now: jiff::Timestamp) -> Option<(ObjectId, LiveRecord)> {
+///
+/// `ignored` are the JSON pointers of fields that others may set; they are left out of what drift is seen by.
+pub fn reduce(
+    object: &Value,
+    key: &DigestKey,
+    now: jiff::Timestamp,
+    ignored: &[String],
+) -> Option<(ObjectId, LiveRecord)> {
     let id = ObjectId::of(object)?;
     let metadata = &object["metadata"];
     let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
@@ -63,7 +83,9 @@ pub fn reduce(object: &Value, key: &DigestKey, now: jiff::Timestamp) -> Option<(
     let record = LiveRecord {
         uid: text("uid"),
         resource_version: text("resourceVersion"),
-        ours: ours_digest(object, key),
+        ours: ours_digest(object, key, ignored),
+        foreign: foreign(object, key, ignored),
+        ignored: ignored.to_vec(),
         health: status,
         message: if status == HealthStatus::Current {
             String::new()
@@ -80,25 +102,21 @@ pub fn reduce(object: &Value, key: &DigestKey, now: jiff::Timestamp) -> Option<(
 }
 
 /// Digest of the paths of our Apply entry and the scalar values there.
-pub fn ours_digest(object: &Value, key: &DigestKey) -> Option<String> {
-    let fields = our_fields(&object["metadata"])?;
+pub fn ours_digest(object: &Value, key: &DigestKey, ignored: &[String]) -> Option<String> {
+    let fields = our_fields(object)?;
     let mut digester = key.start();
-    walk(fields, Some(object), &mut digester);
+    let ignored: Vec<Segments> = ignored.iter().filter_map(|text| pointer::parse(text)).collect();
+    walk(fields, Some(object), &Below::root(&ignored), &mut digester);
     Some(digester.finish())
 }
 
-fn our_fields(metadata: &Value) -> Option<&Map<String, Value>> {
-    let entries = metadata["managedFields"].as_array()?;
-    let ours = entries.iter().find(|e| {
-        e["manager"] == names::FIELD_MANAGER && e["operation"] == "Apply" && e.get("subresource").is_none()
-    })?;
-    ours["fieldsV1"].as_object()
-}
-
-fn walk(fields: &Map<String, Value>, live: Option<&Value>, digester: &mut Digester) {
+fn walk(fields: &Fields, live: Option<&Value>, ignored: &Below<'_>, digester: &mut Digester) {
     let mut keys: Vec<&String> = fields.keys().collect();
     keys.sort_unstable();
     for key in keys {
+        let Some(below) = seen(fields, key, live, ignored) else {
+            continue;
+        };
         digester.part(key.as_bytes());
         if key == "." {
             continue;
@@ -107,12 +125,26 @@ fn walk(fields: &Map<String, Value>, live: Option<&Value>, digester: &mut Digest
         match fields[key].as_object().filter(|children| !children.is_empty()) {
             Some(children) => {
                 digester.part(b"{");
-                walk(children, child, digester);
+                walk(children, child, &below, digester);
                 digester.part(b"}");
             }
             None => leaf(child, digester),
         }
     }
+}
+
+/// What is ignored below an element; `None` when all of it is. A container that only led to ignored fields goes with
+/// them: it is not sent either.
+fn seen<'a>(fields: &Fields, key: &str, live: Option<&Value>, ignored: &Below<'a>) -> Option<Below<'a>> {
+    let below = ignored.step(key, live)?;
+    let children = fields[key].as_object().filter(|children| !children.is_empty());
+    let (false, Some(children)) = (below.is_empty(), children) else {
+        return Some(below);
+    };
+    let child = live.and_then(|live| step(live, key));
+    let mut inner = children.keys().filter(|key| *key != ".").peekable();
+    let any = inner.peek().is_none() || inner.any(|key| seen(children, key, child, &below).is_some());
+    any.then_some(below)
 }
 
 fn leaf(value: Option<&Value>, digester: &mut Digester) {
@@ -121,26 +153,6 @@ fn leaf(value: Option<&Value>, digester: &mut Digester) {
         Some(Value::Object(_) | Value::Array(_)) => digester.part(b"present"),
         Some(scalar) => digester.value(scalar),
     };
-}
-
-/// Follows one element of a fieldsV1 path: `f:name`, `k:{"name":"web"}`, `v:"value"` or `i:3`.
-fn step<'a>(live: &'a Value, element: &str) -> Option<&'a Value> {
-    let (sort, rest) = element.split_once(':')?;
-    match sort {
-        "f" => live.get(rest),
-        "i" => live.get(rest.parse::<usize>().ok()?),
-        "v" => {
-            let wanted: Value = serde_json::from_str(rest).ok()?;
-            live.as_array()?.iter().find(|item| **item == wanted)
-        }
-        "k" => {
-            let wanted: Map<String, Value> = serde_json::from_str(rest).ok()?;
-            live.as_array()?
-                .iter()
-                .find(|item| wanted.iter().all(|(k, v)| item.get(k) == Some(v)))
-        }
-        _ => None,
-    }
 }
 
 /// Manager of the newest entry that is not ours and writes the object itself.

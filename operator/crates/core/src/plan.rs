@@ -8,6 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 
+use crate::additions::any_added;
 use crate::desired::{PruneRule, Rendered};
 use crate::digest::DigestKey;
 use crate::inventory::{Entry, InventorySet, Sealed};
@@ -53,6 +54,8 @@ pub enum Cause {
     Changed,
     /// The live object lost fields that we had applied.
     Drifted,
+    /// People added something beside our fields: it is taken away.
+    Added,
     /// The live object is gone.
     Missing,
     /// The commit no longer has it, or the Application is being deleted.
@@ -72,6 +75,8 @@ pub struct Step {
     pub cause: Cause,
     /// When.
     pub stage: Stage,
+    /// What people may own beside our fields, as it was sealed. `None` accepts what the answer has.
+    pub accepted: Option<Vec<String>>,
 }
 
 /// Everything to do, in order. A value of this type can do nothing yet: see [`crate::gate`].
@@ -113,6 +118,8 @@ pub struct Inputs<'a> {
     pub prune: bool,
     /// `spec.drift.mode`.
     pub drift: DriftMode,
+    /// `spec.drift.additions`.
+    pub additions: DriftMode,
     /// Now: holds expire.
     pub now: Timestamp,
     /// For the digest.
@@ -130,15 +137,16 @@ impl Plan {
         self.steps.iter().filter(|s| s.action.verb() == verb).count()
     }
 
-    /// The part that brings nothing new: live objects are put back as they were applied. With `removed` also what outlived
-    /// an earlier prune of the same set.
-    pub fn upkeep(&self, removed: bool, key: &DigestKey) -> Self {
-        let upkeep = |step: &&Step| match step.cause {
-            Cause::Drifted | Cause::Missing => true,
-            Cause::Removed => removed,
-            Cause::New | Cause::Changed => false,
-        };
-        let steps: Vec<Step> = self.steps.iter().filter(upkeep).cloned().collect();
+    /// True when nothing in it is new: live objects are put back as they were applied, and with `removed` what outlived an
+    /// earlier prune of the same set is looked after.
+    pub fn brings_nothing_new(&self, removed: bool) -> bool {
+        self.steps.iter().all(|step| is_upkeep(step.cause, removed))
+    }
+
+    /// The part that brings nothing new, without the objects that are not `ready` to be corrected.
+    pub fn upkeep(&self, removed: bool, key: &DigestKey, ready: impl Fn(&ObjectId) -> bool) -> Self {
+        let wanted = |step: &&Step| is_upkeep(step.cause, removed) && ready(&step.id);
+        let steps: Vec<Step> = self.steps.iter().filter(wanted).cloned().collect();
         let unchanged = self.unchanged + self.steps.len() - steps.len();
         let forgotten = if removed {
             self.forgotten.clone()
@@ -171,6 +179,14 @@ impl Plan {
     }
 }
 
+fn is_upkeep(cause: Cause, removed: bool) -> bool {
+    match cause {
+        Cause::Drifted | Cause::Added | Cause::Missing => true,
+        Cause::Removed => removed,
+        Cause::New | Cause::Changed => false,
+    }
+}
+
 /// Makes the plan of a release or of a drift correction.
 pub fn plan(inputs: &Inputs<'_>) -> Plan {
     let mut steps = Vec::new();
@@ -181,12 +197,18 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         match apply_action(entry, live, &object.digest, &object.version, inputs) {
             Some((action, cause)) => {
                 let stage = Stage::of(&object.id);
+                let sealed = entry.and_then(|e| e.sealed.as_ref());
+                let accepted = match action {
+                    Action::Update { .. } => sealed.and_then(|s| s.foreign.clone()),
+                    Action::Create | Action::Delete { .. } => None,
+                };
                 steps.push(Step {
                     id: object.id.clone(),
                     version: object.version.clone(),
                     action,
                     cause,
                     stage,
+                    accepted,
                 });
             }
             None => unchanged += 1,
@@ -243,20 +265,46 @@ fn apply_action(
         Some(live) if live.uid != sealed.uid => Some((Action::Create, Cause::Missing)),
         Some(_) if changed => Some((update(), Cause::Changed)),
         Some(live) => {
-            let correct = inputs.drift == DriftMode::Correct && correctable(sealed, live, inputs.now);
-            correct.then(|| (update(), Cause::Drifted))
+            let cause = correction(sealed, live, inputs.drift, inputs.additions, inputs.now)?;
+            Some((update(), cause))
         }
     }
 }
 
-/// True when a drift is to be put back now: nobody has put the object on hold.
-pub fn correctable(sealed: &Sealed, live: &LiveRecord, now: Timestamp) -> bool {
-    drifted(sealed, live) && live.held(now).is_none()
+/// Why a live object is to be corrected now, if it is and nobody has put it on hold. Lost fields come first: what was
+/// taken from us is in a person's entry until it is put back, and looks like an addition. Where they are not to be put
+/// back, additions stay too, since no apply takes away one without putting back the other.
+pub fn correction(
+    sealed: &Sealed,
+    live: &LiveRecord,
+    mode: DriftMode,
+    additions: DriftMode,
+    now: Timestamp,
+) -> Option<Cause> {
+    if live.held(now).is_some() {
+        return None;
+    }
+    if drifted(sealed, live) {
+        return (mode == DriftMode::Correct).then_some(Cause::Drifted);
+    }
+    (additions == DriftMode::Correct && added(sealed, live)).then_some(Cause::Added)
+}
+
+/// True when people own something beside our fields that they did not when the object was sealed.
+pub fn added(sealed: &Sealed, live: &LiveRecord) -> bool {
+    let accepted = sealed.foreign.as_deref();
+    comparable(sealed, live) && accepted.is_some_and(|accepted| any_added(&live.foreign, accepted))
 }
 
 /// True when fields that we applied were taken from us.
 pub fn drifted(sealed: &Sealed, live: &LiveRecord) -> bool {
-    !live.deleting && live.ours.as_deref() != Some(sealed.ours.as_str())
+    comparable(sealed, live) && live.ours.as_deref() != Some(sealed.ours.as_str())
+}
+
+/// True when a record and a seal leave out the same fields. Else the object has to be read again: a watch may have
+/// brought it before it was known what is ignored.
+pub fn comparable(sealed: &Sealed, live: &LiveRecord) -> bool {
+    !live.deleting && live.ignored == sealed.ignored
 }
 
 struct Removal {
@@ -288,6 +336,7 @@ fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Li
             action: Action::Delete { uid },
             cause: Cause::Removed,
             stage: Stage::of(id),
+            accepted: None,
         });
     }
     removal

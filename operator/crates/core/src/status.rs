@@ -3,12 +3,15 @@
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use tidegate_api::application::{ApplicationDisplay, ApplicationStatus, ObjectCounts};
+use tidegate_api::application::{ApplicationDisplay, ApplicationStatus, Drift, DriftMode, ObjectCounts};
 use tidegate_api::condition::{self, DRIFTED, HEALTHY, READY, RECONCILING, STALLED, SYNCED};
 
+use crate::fights::Fights;
 use crate::health::HealthStatus;
-use crate::inventory::InventorySet;
-use crate::plan::{Live, drifted};
+use crate::inventory::{InventorySet, Sealed};
+use crate::live::LiveRecord;
+use crate::object::ObjectId;
+use crate::plan::{Live, added, drifted};
 
 /// What the cluster shows of the managed objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,7 +34,13 @@ impl Observed {
 }
 
 /// Sums up the live objects of an inventory.
-pub fn observe(inventory: &InventorySet, live: &Live, now: Timestamp) -> Observed {
+pub fn observe(
+    inventory: &InventorySet,
+    live: &Live,
+    drift: &Drift,
+    fights: &Fights,
+    now: Timestamp,
+) -> Observed {
     let mut seen = Observed::default();
     for (id, entry) in &inventory.entries {
         seen.counts.total += 1;
@@ -50,21 +59,38 @@ pub fn observe(inventory: &InventorySet, live: &Live, now: Timestamp) -> Observe
             None => note(&mut seen.pending, || format!("{id}: not found")),
         }
         if let (Some(sealed), Some(record)) = (&entry.sealed, record)
-            && drifted(sealed, record)
+            && let Some(what) = difference(sealed, record, drift)
         {
             seen.counts.drifted += 1;
-            let by = record
-                .last_foreign_manager
-                .as_deref()
-                .unwrap_or("an unknown manager");
-            let hold = record
-                .held(now)
-                .map(|h| format!(", held until {}: {}", h.until, h.reason))
-                .unwrap_or_default();
-            note(&mut seen.drifted, || format!("{id} (changed by {by}{hold})"));
+            let line = || {
+                fights
+                    .line(id, now)
+                    .unwrap_or_else(|| drift_of(id, record, what, now))
+            };
+            note(&mut seen.drifted, line);
         }
     }
     seen
+}
+
+fn drift_of(id: &ObjectId, live: &LiveRecord, what: &str, now: Timestamp) -> String {
+    let by = live
+        .last_foreign_manager
+        .as_deref()
+        .unwrap_or("an unknown manager");
+    let hold = live
+        .held(now)
+        .map(|h| format!(", held until {}: {}", h.until, h.reason))
+        .unwrap_or_default();
+    format!("{id} ({what} by {by}{hold})")
+}
+
+/// How a live object differs from what was applied, where that is not to be ignored.
+fn difference(sealed: &Sealed, live: &LiveRecord, drift: &Drift) -> Option<&'static str> {
+    if drifted(sealed, live) {
+        return (drift.mode != DriftMode::Ignore).then_some("changed");
+    }
+    (drift.additions != DriftMode::Ignore && added(sealed, live)).then_some("fields added")
 }
 
 fn note(list: &mut Vec<String>, line: impl FnOnce() -> String) {

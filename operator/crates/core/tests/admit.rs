@@ -57,6 +57,7 @@ fn check(values: Vec<Value>) -> Result<Rendered, Vec<Problem>> {
         schemas: &schemas,
         namespace: "shop",
         owner: &owner,
+        ignore: &[],
         key: &key,
     };
     admit(raw.collect(), &context)
@@ -123,6 +124,17 @@ fn each_fault_has_its_reason_and_says_what_to_do() {
             json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "a", "namespace": "b" } }),
             "WrongScope",
             "cluster-scoped",
+        ),
+        (
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" },
+                "data": { "password": "YQ==" }, "stringData": { "password": "hunter2" } }),
+            "AmbiguousSecretKey",
+            "stringData.password: key `password` is under data too",
+        ),
+        (
+            json!({ "apiVersion": "v1", "kind": "Secret", "metadata": { "name": "s" }, "stringData": { "pin": 1234 } }),
+            "InvalidField",
+            "stringData.pin: must be a string",
         ),
         (
             config_map(&json!({ "metadata": { "name": "../x" } })),
@@ -214,7 +226,7 @@ fn what_generators_leave_behind_is_dropped_and_ownership_is_added() {
     let value = json!({
         "apiVersion": "v1", "kind": "Secret", "status": {},
         "metadata": { "name": "s", "creationTimestamp": null, "labels": null },
-        "data": { "kept": "YQ==", "both": "YQ==" }, "stringData": { "both": "b", "plain": "c" },
+        "data": { "kept": "YQ==", "both": "Yg==" }, "stringData": { "both": "b", "plain": "c" },
     });
     let rendered = check(vec![value]).unwrap();
     let body = &rendered.objects[0].body;

@@ -11,14 +11,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
-use tidegate_api::application::DriftMode;
+use tidegate_api::application::{Drift, DriftMode};
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
+use tidegate_core::fights::Fights;
 use tidegate_core::health::HealthStatus;
 use tidegate_core::inventory::{InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
+use tidegate_core::status::observe;
 
 fn key() -> DigestKey {
     DigestKey::new([7; 32])
@@ -37,6 +39,7 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         },
         digest: key().of_value(&body),
         body,
+        ignored: Vec::new(),
         prune,
     }
 }
@@ -50,6 +53,8 @@ fn live(uid: &str, ours: &str) -> LiveRecord {
         uid: uid.to_owned(),
         resource_version: "5".to_owned(),
         ours: Some(ours.to_owned()),
+        foreign: Vec::new(),
+        ignored: Vec::new(),
         health: HealthStatus::Current,
         message: String::new(),
         deleting: false,
@@ -77,6 +82,8 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (Inventory
                 let sealed = Sealed {
                     uid: uid.clone(),
                     ours: format!("ours-{desired}"),
+                    foreign: Some(Vec::new()),
+                    ignored: Vec::new(),
                     desired,
                 };
                 after.insert(step.id.clone(), live(&uid, &sealed.ours));
@@ -94,6 +101,7 @@ fn make(rendered: &Arc<Rendered>, inventory: &InventorySet, live: &Live, prune: 
         live,
         prune,
         drift: DriftMode::Correct,
+        additions: DriftMode::Correct,
         now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
@@ -223,6 +231,7 @@ fn report_and_ignore_change_nothing() {
             live: &cluster,
             prune: true,
             drift,
+            additions: DriftMode::Correct,
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         };
@@ -258,6 +267,74 @@ fn a_hold_pauses_corrections_until_it_expires_but_not_releases() {
     ] {
         hold(&mut cluster, expired_or_endless);
         assert_eq!(steps(1, &cluster), 1, "{expired_or_endless}");
+    }
+}
+
+#[test]
+fn additions_are_judged_by_themselves_and_never_put_back_edits_that_are_only_reported() {
+    use DriftMode::{Correct, Ignore, Report};
+    let (inventory, mut cluster) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
+    let cause = |live: &Live, drift: DriftMode, additions: DriftMode, now: i64| {
+        let steps = plan(&Inputs {
+            rendered: &rendered(vec![object("ConfigMap", "a", 1, PruneRule::Default)]),
+            inventory: &inventory,
+            live,
+            prune: true,
+            drift,
+            additions,
+            now: Timestamp::from_second(now).unwrap(),
+            key: &key(),
+        })
+        .steps;
+        steps.first().map(|s| s.cause)
+    };
+    cluster.values_mut().for_each(|r| r.foreign = vec!["new".into()]);
+    for mode in [Correct, Report, Ignore] {
+        assert_eq!(cause(&cluster, mode, Correct, 0), Some(Cause::Added), "{mode:?}");
+        assert_eq!(cause(&cluster, mode, Report, 0), None, "{mode:?}");
+        assert_eq!(cause(&cluster, mode, Ignore, 0), None, "{mode:?}");
+    }
+    let mut edited = cluster.clone();
+    edited.values_mut().for_each(|r| r.ours = Some("edited".into()));
+    assert_eq!(cause(&edited, Correct, Correct, 0), Some(Cause::Drifted));
+    assert_eq!(cause(&edited, Report, Correct, 0), None);
+    cluster
+        .values_mut()
+        .for_each(|r| r.hold = Some("1970-01-02T00:00:00Z why".into()));
+    assert_eq!(cause(&cluster, Correct, Correct, 0), None, "held");
+    assert_eq!(
+        cause(&cluster, Correct, Correct, 100_000),
+        Some(Cause::Added),
+        "expired"
+    );
+}
+
+#[test]
+fn status_counts_additions_unless_they_are_ignored() {
+    let (inventory, mut cluster) = applied(vec![object("ConfigMap", "a", 1, PruneRule::Default)]);
+    cluster.values_mut().for_each(|r| r.foreign = vec!["new".into()]);
+    for (additions, count) in [
+        (DriftMode::Correct, 1),
+        (DriftMode::Report, 1),
+        (DriftMode::Ignore, 0),
+    ] {
+        let drift = Drift {
+            mode: DriftMode::Ignore,
+            additions,
+            ..Drift::default()
+        };
+        let seen = observe(
+            &inventory,
+            &cluster,
+            &drift,
+            &Fights::default(),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(seen.counts.drifted, count, "{additions:?}");
+        assert_eq!(
+            seen.drifted.join("").contains("ConfigMap shop/a (fields added"),
+            count == 1
+        );
     }
 }
 

@@ -60,6 +60,7 @@ fn object(id: ObjectId, content: u8, prune: PruneRule) -> DesiredObject {
             line: 1,
         },
         digest: key().of_value(&body),
+        ignored: Vec::new(),
         body,
         prune,
     }
@@ -87,6 +88,8 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
                 uid: format!("uid-{uid}"),
                 desired: object(id.clone(), content, rule).digest,
                 ours: format!("ours-{ours}"),
+                foreign: Some(Vec::new()),
+                ignored: Vec::new(),
             });
             let version = "v1".to_owned();
             (
@@ -110,6 +113,8 @@ fn any_live() -> impl Strategy<Value = Live> {
         uid: format!("uid-{uid}"),
         resource_version: "5".to_owned(),
         ours: ours.map(|n| format!("ours-{n}")),
+        foreign: Vec::new(),
+        ignored: Vec::new(),
         health: HealthStatus::Current,
         message: String::new(),
         deleting,
@@ -136,6 +141,7 @@ fn make(
         live,
         prune,
         drift,
+        additions: DriftMode::Correct,
         now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
@@ -163,6 +169,8 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, live: &Live) -> (InventorySe
             uid: uid.clone(),
             resource_version: "6".to_owned(),
             ours: Some(ours.clone()),
+            foreign: Vec::new(),
+            ignored: Vec::new(),
             health: HealthStatus::Current,
             message: String::new(),
             deleting: false,
@@ -174,6 +182,8 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, live: &Live) -> (InventorySe
             uid,
             desired: object.digest.clone(),
             ours,
+            foreign: Some(Vec::new()),
+            ignored: Vec::new(),
         });
     }
     (set, live)

@@ -22,6 +22,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::ApplicationStatus;
+use tidegate_core::fights::Fights;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
@@ -57,6 +58,8 @@ pub(crate) struct AppState {
     pub(crate) failures: u32,
     /// Objects in the inventory that git no longer has: held by finalizers, or not pruned yet.
     pub(crate) leaving: BTreeSet<ObjectId>,
+    /// Objects that are put back again and again.
+    pub(crate) fights: Fights,
     /// Corrections that are not in the status yet.
     pub(crate) drift: DriftNews,
     /// True once unfinished Releases of an earlier process were looked for.

@@ -12,6 +12,7 @@ use tidegate_api::{Application, Inventory, Release, names};
 use tidegate_cluster::events::{News, Regarding};
 use tidegate_cluster::own::{Own, OwnKind};
 use tidegate_cluster::{ExecuteContext, Execution, Outcome};
+use tidegate_core::additions::added_paths;
 use tidegate_core::catalog::Gvk;
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::Approved;
@@ -19,7 +20,7 @@ use tidegate_core::inventory::{self, InventorySet, layout_of};
 use tidegate_core::live::{lost_paths, reduce};
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
-use tidegate_core::plan::{Cause, Live, Plan};
+use tidegate_core::plan::{Cause, Live, Plan, Step, comparable};
 use tidegate_core::schema::SchemaSet;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -33,13 +34,15 @@ const SYNC: Duration = Duration::from_secs(30);
 /// How long a CustomResourceDefinition may take to become Established.
 const ESTABLISHED: Duration = Duration::from_secs(30);
 
-/// What drift took from us, for people.
-#[derive(Default)]
-pub(crate) struct DriftLines {
+/// What is known of one drifted object, for people.
+pub(crate) struct DriftedObject {
+    pub(crate) id: ObjectId,
     /// Field manager that did it.
     pub(crate) manager: Option<String>,
-    /// Objects and fields, at most ten.
-    pub(crate) fields: Vec<String>,
+    /// Paths of fields; empty for Secrets and deleted objects.
+    pub(crate) paths: Vec<String>,
+    /// One line of `status.drift.fields`.
+    pub(crate) line: String,
 }
 
 impl Operator {
@@ -133,7 +136,22 @@ impl Operator {
         self.synced(self.watch_kinds(objects)).await
     }
 
-    /// The same for a desired set.
+    /// Reads those objects again that the watch brought before it was known which of their fields others may set.
+    pub(crate) async fn reread(&self, set: &InventorySet) -> Result<(), String> {
+        let live = self.live_of(set);
+        for (id, entry) in &set.entries {
+            let (Some(sealed), Some(record)) = (&entry.sealed, live.get(id)) else {
+                continue;
+            };
+            if !record.deleting && !comparable(sealed, record) {
+                let read = self.live.reread(id, &entry.version).await;
+                read.map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Operator::sync_kinds`], for a desired set.
     pub(crate) async fn sync_desired(&self, rendered: &Rendered) -> Result<(), String> {
         let objects = rendered
             .objects
@@ -195,32 +213,44 @@ impl Operator {
     }
 
     /// Reads what drifted objects look like now, before they are put back. At most five are read.
-    pub(crate) async fn describe_drift(&self, plan: &Plan) -> DriftLines {
-        let mut lines = DriftLines::default();
-        for step in plan
+    pub(crate) async fn describe_drift(&self, plan: &Plan) -> Vec<DriftedObject> {
+        let drifted = plan
             .steps
             .iter()
-            .filter(|s| matches!(s.cause, Cause::Drifted | Cause::Missing))
-            .take(5)
-        {
-            let Some(live) = self.read_object(&step.id, &step.version).await else {
-                lines.fields.push(format!("{} (deleted)", step.id));
-                continue;
-            };
-            let desired = plan.rendered.get(&step.id).map(|o| &o.body);
-            let secret = step.id.group.is_empty() && &*step.id.kind == "Secret";
-            let paths = desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default();
-            let shown = if secret || paths.is_empty() {
-                String::new()
-            } else {
-                format!(" {}", paths.join(" "))
-            };
-            lines.fields.push(format!("{}{shown}", step.id));
-            let record = reduce(&live, &self.key, Timestamp::now());
-            lines.manager = lines.manager.or(record.and_then(|(_, r)| r.last_foreign_manager));
+            .filter(|s| matches!(s.cause, Cause::Drifted | Cause::Added | Cause::Missing));
+        let mut described = Vec::new();
+        for step in drifted.take(5) {
+            described.push(self.describe_one(plan, step).await);
         }
-        lines.fields.truncate(10);
-        lines
+        described
+    }
+
+    async fn describe_one(&self, plan: &Plan, step: &Step) -> DriftedObject {
+        let id = step.id.clone();
+        let Some(live) = self.read_object(&id, &step.version).await else {
+            return DriftedObject {
+                line: format!("{id} (deleted)"),
+                manager: None,
+                paths: Vec::new(),
+                id,
+            };
+        };
+        let object = plan.rendered.get(&id);
+        let desired = object.map(|o| &o.body);
+        let ignored = object.map(|o| &*o.ignored).unwrap_or_default();
+        let secret = id.group.is_empty() && &*id.kind == "Secret";
+        let paths = match (step.cause, &step.accepted) {
+            _ if secret => Vec::new(),
+            (Cause::Added, Some(accepted)) => added_paths(&live, &self.key, ignored, accepted, 3),
+            _ => desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default(),
+        };
+        let record = reduce(&live, &self.key, Timestamp::now(), ignored);
+        DriftedObject {
+            manager: record.and_then(|(_, record)| record.last_foreign_manager),
+            line: format!("{id} {}", paths.join(" ")).trim_end().to_owned(),
+            paths,
+            id,
+        }
     }
 
     /// Releases of an Application's name.

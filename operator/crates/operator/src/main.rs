@@ -6,6 +6,7 @@ mod application;
 mod calls;
 mod cli;
 mod http;
+mod ignored_fields;
 mod key;
 mod logging;
 mod metrics;

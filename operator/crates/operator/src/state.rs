@@ -12,13 +12,16 @@ use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::Own;
 use tidegate_cluster::{Clients, Executor, LeaseGuard, LiveMap, SchemaCache};
 use tidegate_core::catalog::Catalog;
+use tidegate_core::desired::Rendered;
 use tidegate_core::digest::DigestKey;
+use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_git::{GitPool, Remote, Revision};
 use tokio::time::Instant;
 
 use crate::application::AppState;
+use crate::ignored_fields::IgnoredFields;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::settings::RunSettings;
@@ -94,6 +97,7 @@ pub(crate) struct Operator {
     pub(crate) kinds: AtomicU64,
     pub(crate) states: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<AppState>>>>,
     pub(crate) owners: RwLock<HashMap<ObjectId, Key>>,
+    pub(crate) ignored: Arc<IgnoredFields>,
 }
 
 impl Operator {
@@ -113,6 +117,7 @@ impl Operator {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|_, owner| owner != key);
+        self.ignored.replace(key, std::iter::empty());
     }
 
     /// Drops the memory of one Application after a panic: everything is read anew.
@@ -140,11 +145,24 @@ impl Operator {
         hasher.finish()
     }
 
-    /// Notes which Application is woken by changes of these objects. Comes from the inventory, never from metadata.
-    pub(crate) fn own_objects<'a>(&self, key: &Key, ids: impl Iterator<Item = &'a ObjectId>) {
+    /// Notes which Application is woken by changes of its inventory's objects, and which of their fields others may set.
+    /// Comes from the inventory, never from metadata.
+    pub(crate) fn own_objects(&self, key: &Key, set: &InventorySet) {
         let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
         owners.retain(|_, owner| owner != key);
-        owners.extend(ids.map(|id| (id.clone(), key.clone())));
+        owners.extend(set.entries.keys().map(|id| (id.clone(), key.clone())));
+        drop(owners);
+        let sealed = set.entries.iter().filter_map(|(id, entry)| {
+            let sealed = entry.sealed.as_ref().filter(|s| !s.ignored.is_empty())?;
+            Some((id, &*sealed.ignored))
+        });
+        self.ignored.replace(key, sealed);
+    }
+
+    /// Notes the fields that others may set in objects that are about to be written.
+    pub(crate) fn leave_to_others(&self, key: &Key, rendered: &Rendered) {
+        self.ignored
+            .put(key, rendered.objects.iter().map(|o| (&o.id, &*o.ignored)));
     }
 
     /// The Application that is woken by changes of an object.

@@ -15,10 +15,12 @@ use tidegate_api::{Application, GitRepository};
 use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::{Own, OwnEvent, OwnKind};
 use tidegate_cluster::{Clients, Executor, LeaseGuard, LiveMap, SchemaCache};
+use tidegate_core::object::ObjectId;
 use tidegate_git::GitPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::ignored_fields::IgnoredFields;
 use crate::key;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -58,6 +60,11 @@ pub(crate) async fn assemble(
         .map_err(|e| e.to_string())?;
     let git = GitPool::new(settings.cache_dir.join("mirrors"), GIT_THREADS)
         .map_err(|e| format!("--cache-dir {}: {e}", settings.cache_dir.display()))?;
+    let ignored = Arc::new(IgnoredFields::default());
+    let lookup = {
+        let ignored = ignored.clone();
+        Arc::new(move |id: &ObjectId| ignored.of(id))
+    };
     Ok(Arc::new(Operator {
         own_applications: Own::new(clients.clone(), lease.clone()),
         own_repositories: Own::new(clients.clone(), lease.clone()),
@@ -66,7 +73,7 @@ pub(crate) async fn assemble(
         secrets: Own::new(clients.clone(), lease.clone()),
         executor: Executor::new(clients.clone(), lease.clone()),
         recorder: EventRecorder::start(clients.clone(), lease.clone(), identity, stop.clone()),
-        live: LiveMap::new(clients.clone(), &settings.installation, key.clone()),
+        live: LiveMap::new(clients.clone(), &settings.installation, key.clone(), lookup),
         schema_cache: SchemaCache::new(),
         applications: Store::new(),
         repositories: Store::new(),
@@ -78,6 +85,7 @@ pub(crate) async fn assemble(
         kinds: AtomicU64::new(0),
         states: Mutex::new(HashMap::new()),
         owners: RwLock::new(HashMap::new()),
+        ignored,
         settings,
         clients,
         lease,

@@ -11,8 +11,13 @@ pub(super) enum Condition<'a> {
     Absent,
     /// The object has this uid.
     Uid(&'a str),
-    /// The object has this uid and has not changed since it was read at this resource version.
-    Unchanged { uid: &'a str, version: &'a str },
+    /// The object has this uid, and is as it was read: what is sent was made from that.
+    At {
+        /// UID.
+        uid: &'a str,
+        /// Resource version of the reading.
+        resource_version: &'a str,
+    },
 }
 
 pub(super) fn serialise(body: &Value, condition: Condition<'_>) -> Vec<u8> {
@@ -48,14 +53,13 @@ impl Conditional<'_> {
             let (uid, version) = match self.condition {
                 Condition::Absent => (None, Some("1")),
                 Condition::Uid(uid) => (Some(uid), None),
-                Condition::Unchanged { uid, version } => (Some(uid), Some(version)),
+                Condition::At {
+                    uid,
+                    resource_version,
+                } => (Some(uid), Some(resource_version)),
             };
-            let conditions = [("uid", uid), ("resourceVersion", version)];
-            for (field, value) in conditions {
-                if let Some(value) = value {
-                    fields.insert(field.to_owned(), value.into());
-                }
-            }
+            fields.extend(uid.map(|uid| ("uid".to_owned(), uid.into())));
+            fields.extend(version.map(|version| ("resourceVersion".to_owned(), version.into())));
         }
         metadata
     }

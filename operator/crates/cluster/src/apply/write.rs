@@ -5,11 +5,13 @@ use std::time::Duration;
 use http::Method;
 use serde_json::Value;
 use tidegate_api::names;
+use tidegate_core::additions::still_accepted;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::inventory::Sealed;
 use tidegate_core::live::reduce;
 use tidegate_core::ownership::{Takeover, decide};
+use tidegate_core::plan::{Cause, Step};
 
 use super::body::{Condition, serialise};
 use super::{Done, Failure, Run};
@@ -25,7 +27,7 @@ const TRIES: usize = 8;
 
 impl Run<'_> {
     pub(super) async fn create(&self, object: &DesiredObject) -> Result<Done, Failure> {
-        match self.apply(object, Condition::Absent).await {
+        match self.apply(object, &object.body, Condition::Absent).await {
             Ok((code, live)) => self.applied(object, &live, None, code == 201),
             Err(error) if error.code() == 409 => self.take_over(object).await,
             Err(error) => Err(Failure::of(&object.id, Some(object), &error)),
@@ -52,13 +54,8 @@ impl Run<'_> {
                 ));
             };
             let from = self.former_owner(object, &live)?;
-            let text = |field: &str| live["metadata"][field].as_str().unwrap_or_default();
-            let condition = Condition::Unchanged {
-                uid: text("uid"),
-                version: text("resourceVersion"),
-            };
             tried += 1;
-            match self.apply(object, condition).await {
+            match self.apply_over(object, &live).await {
                 Ok((code, live)) => return self.applied(object, &live, from, code == 201),
                 Err(error) if error.code() == 409 && tried < TRIES => {}
                 Err(error) => return Err(fail(&error)),
@@ -82,25 +79,37 @@ impl Run<'_> {
         }
     }
 
-    pub(super) async fn update(&self, object: &DesiredObject, uid: &str) -> Result<Done, Failure> {
-        match self.apply(object, Condition::Uid(uid)).await {
-            Ok((_, live)) => self.applied(object, &live, None, false),
-            Err(error) if error.refusal().is_some_and(is_other_object) => {
-                let message =
-                    "the live object was deleted or made anew since it was applied; it is planned anew";
-                Err(Failure::one(
-                    &object.id,
-                    Some(object),
-                    Class::Transient,
-                    "Conflict",
-                    message.to_owned(),
-                ))
-            }
+    pub(super) async fn update(
+        &self,
+        object: &DesiredObject,
+        uid: &str,
+        step: &Step,
+    ) -> Result<Done, Failure> {
+        if step.cause == Cause::Added || !object.ignored.is_empty() {
+            return self.update_over(object, uid, step).await;
+        }
+        match self.apply(object, &object.body, Condition::Uid(uid)).await {
+            Ok((_, live)) => self.updated(object, &live, step),
+            Err(error) if error.refusal().is_some_and(is_other_object) => Err(other_object(object)),
             Err(error) => Err(Failure::of(&object.id, Some(object), &error)),
         }
     }
 
-    async fn apply(&self, object: &DesiredObject, condition: Condition<'_>) -> Result<(u16, Value), Error> {
+    /// What an update leaves: additions that were not accepted before are not accepted by it.
+    pub(super) fn updated(&self, object: &DesiredObject, live: &Value, step: &Step) -> Result<Done, Failure> {
+        let mut done = self.applied(object, live, None, false)?;
+        if let Done::Applied { sealed, live, .. } = &mut done {
+            sealed.foreign = Some(still_accepted(&live.foreign, step.accepted.as_deref()));
+        }
+        Ok(done)
+    }
+
+    pub(super) async fn apply(
+        &self,
+        object: &DesiredObject,
+        body: &Value,
+        condition: Condition<'_>,
+    ) -> Result<(u16, Value), Error> {
         let (gvk, info) = self.known(object)?;
         let path = format!(
             "{}?fieldManager={}&force=true",
@@ -108,7 +117,7 @@ impl Run<'_> {
             names::FIELD_MANAGER
         );
         let call = Call::mutate("apply", Method::PATCH, &object.id.kind, path, self.lease)
-            .body("application/apply-patch+yaml", serialise(&object.body, condition));
+            .body("application/apply-patch+yaml", serialise(body, condition));
         let kind = (object.id.group.to_string(), object.id.kind.to_string());
         let tries = if self.own_kinds.contains(&kind) {
             FRESH_KIND_TRIES
@@ -131,7 +140,7 @@ impl Run<'_> {
         adopted_from: Option<String>,
         created: bool,
     ) -> Result<Done, Failure> {
-        let Some((_, live)) = reduce(live, self.ctx.key, jiff::Timestamp::now()) else {
+        let Some((_, live)) = reduce(live, self.ctx.key, jiff::Timestamp::now(), &object.ignored) else {
             return Err(Failure::bug(
                 &object.id,
                 "the API server's answer to an apply is no object",
@@ -141,6 +150,8 @@ impl Run<'_> {
             uid: live.uid.clone(),
             desired: object.digest.clone(),
             ours: live.ours.clone().unwrap_or_default(),
+            foreign: Some(live.foreign.clone()),
+            ignored: object.ignored.clone(),
         };
         Ok(Done::Applied {
             sealed,
@@ -150,7 +161,7 @@ impl Run<'_> {
         })
     }
 
-    fn known(&self, object: &DesiredObject) -> Result<(Gvk, KindInfo), Error> {
+    pub(super) fn known(&self, object: &DesiredObject) -> Result<(Gvk, KindInfo), Error> {
         let gvk = Gvk::new(&object.id.group, &object.version, &object.id.kind);
         match self.catalog.get(&gvk) {
             Some(info) => Ok((gvk, info.clone())),
@@ -164,13 +175,24 @@ impl Run<'_> {
         }
     }
 
-    fn kind_of(&self, object: &DesiredObject) -> Result<(Gvk, KindInfo), Failure> {
+    pub(super) fn kind_of(&self, object: &DesiredObject) -> Result<(Gvk, KindInfo), Failure> {
         self.known(object)
             .map_err(|error| Failure::of(&object.id, Some(object), &error))
     }
 }
 
 /// Creating with a uid is refused by the server: 404 or 409 in some versions, 422 on `metadata.uid` in others.
-fn is_other_object(refusal: &Refusal) -> bool {
+pub(super) fn is_other_object(refusal: &Refusal) -> bool {
     refusal.object_missing() || refusal.code == 409 || refusal.uid_differs()
+}
+
+pub(super) fn other_object(object: &DesiredObject) -> Failure {
+    let message = "the live object was deleted or made anew since it was applied; it is planned anew";
+    Failure::one(
+        &object.id,
+        Some(object),
+        Class::Transient,
+        "Conflict",
+        message.to_owned(),
+    )
 }

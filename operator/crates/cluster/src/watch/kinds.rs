@@ -176,10 +176,12 @@ impl Kinds {
     }
 }
 
-/// An answer is news when the watch has not gone past it: neither with a newer record nor with a deletion.
+/// An answer is news when the watch has not gone past it: neither with a newer record nor with a deletion. The same state
+/// is news when it was read with other fields left out.
 fn is_news(before: Option<&LiveRecord>, record: &LiveRecord, reached: u128) -> bool {
     let at = number(&record.resource_version);
     match before {
+        Some(before) if before.ignored != record.ignored => at >= number(&before.resource_version),
         Some(before) => at > number(&before.resource_version),
         None => at > reached,
     }
@@ -189,6 +191,8 @@ fn is_news(before: Option<&LiveRecord>, record: &LiveRecord, reached: u128) -> b
 fn differs(a: &LiveRecord, b: &LiveRecord) -> bool {
     a.uid != b.uid
         || a.ours != b.ours
+        || a.foreign != b.foreign
+        || a.ignored != b.ignored
         || a.health != b.health
         || a.message != b.message
         || a.deleting != b.deleting

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tidegate_core::catalog::Gvk;
-use tidegate_core::live::reduce;
 use tidegate_core::object::ObjectId;
 
 use super::Shared;
@@ -28,7 +27,7 @@ impl RecordSink {
     }
 
     fn take_in(&mut self, object: &Value) {
-        let Some((id, record)) = reduce(object, &self.shared.key, jiff::Timestamp::now()) else {
+        let Some((id, record)) = self.shared.reduce(object) else {
             return;
         };
         if let Some(named) = &mut self.listing {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
-use tidegate_api::application::Adopt;
+use tidegate_api::application::{Adopt, Drift};
 use tidegate_core::desired::{PruneRule, Rendered};
+use tidegate_core::fights::Fights;
 use tidegate_core::object::ObjectId;
 use tidegate_core::status::observe;
 
@@ -199,7 +200,13 @@ impl World {
             commit.objects.len(),
             "it records what git does not have"
         );
-        let seen = observe(&inventory, &self.server.live(), Timestamp::UNIX_EPOCH);
+        let seen = observe(
+            &inventory,
+            &self.server.live(),
+            &Drift::default(),
+            &Fights::default(),
+            Timestamp::UNIX_EPOCH,
+        );
         prop_assert!(seen.drifted.is_empty(), "{:?}", seen.drifted);
         self.start(&commit);
         let before = self.server.objects.clone();

@@ -7,6 +7,7 @@ use tidegate_api::release::{Failure, Phase};
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::inventory::InventorySet;
+use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Inputs, Plan, plan};
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::status::{Progress, observe};
@@ -54,12 +55,14 @@ async fn advance(
     let status = turn.app.status.as_ref();
     let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
     let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
-    let upkeep = plan.upkeep(same, &turn.operator.key);
-    let nothing_new = upkeep.steps.len() == plan.steps.len();
+    let nothing_new = plan.brings_nothing_new(same);
     if is_refused(state) || (same && nothing_new) || (failed && !turn.asked) {
         if !nothing_new && !is_refused(state) {
             state.progress.get_or_insert_with(|| failed_before(turn));
         }
+        let now = Timestamp::now();
+        let ready = |id: &ObjectId| state.fights.ready_at(id, now).is_none();
+        let upkeep = plan.upkeep(same, &turn.operator.key, ready);
         return keep_up(turn, state, edits, upkeep).await;
     }
     release_plan(turn, state, edits, rendered, plan).await
@@ -112,6 +115,7 @@ fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> P
         live: &live,
         prune: turn.app.spec.prune,
         drift: turn.app.spec.drift.mode,
+        additions: turn.app.spec.drift.additions,
         now: Timestamp::now(),
         key: &turn.operator.key,
     })
@@ -192,6 +196,9 @@ async fn release_plan(
     {
         open.turn(Phase::Applying, "Writing objects", Timestamp::now());
         release::write(turn.operator, turn.key, open).await?;
+    }
+    for step in &approved.get().steps {
+        state.fights.forget(&step.id);
     }
     let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;
     finish_apply(turn, state, edits, &rendered, report).await
@@ -298,7 +305,13 @@ async fn finish_apply(
         .stage("commit_to_live", open.started.elapsed());
     open.status.times.applied = Some(Timestamp::now().to_string());
     let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(&set, &turn.operator.live_of(&set), Timestamp::now());
+    let observed = observe(
+        &set,
+        &turn.operator.live_of(&set),
+        &turn.app.spec.drift,
+        &state.fights,
+        Timestamp::now(),
+    );
     verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
 }
 

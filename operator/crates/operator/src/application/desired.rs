@@ -151,12 +151,14 @@ async fn check(
         .map_err(|e| failed("SchemaUnavailable", e))?;
     let namespace = namespace(app);
     let (owner, key) = (owner.clone(), operator.key.clone());
+    let ignore = app.spec.drift.ignore.clone();
     let checked = tokio::task::spawn_blocking(move || {
         let context = Context {
             catalog: &catalog,
             schemas: &schemas,
             namespace: &namespace,
             owner: &owner,
+            ignore: &ignore,
             key: &key,
         };
         admit(raw, &context)

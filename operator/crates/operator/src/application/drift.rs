@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
-use tidegate_core::plan::{Cause, Plan, Step, correctable};
+use tidegate_core::plan::{Cause, Plan, Step, correction};
 use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
 
@@ -26,29 +26,29 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
     if state.leaving.iter().any(|id| !live.contains_key(id)) {
         return true;
     }
-    if turn.app.spec.drift.mode != DriftMode::Correct {
-        return false;
-    }
+    let (mode, additions) = (turn.app.spec.drift.mode, turn.app.spec.drift.additions);
     let now = Timestamp::now();
     set.entries
         .iter()
         .filter(|(id, _)| !state.leaving.contains(id))
         .any(|(id, entry)| match (&entry.sealed, live.get(id)) {
-            (Some(sealed), Some(record)) => correctable(sealed, record, now),
-            (Some(_), None) => true,
+            _ if state.fights.ready_at(id, now).is_some() => false,
+            (Some(sealed), Some(record)) => correction(sealed, record, mode, additions, now).is_some(),
+            (Some(_), None) => mode == DriftMode::Correct,
             (None, _) => false,
         })
 }
 
-/// When the next hold on a live object ends: what it holds is put back then.
-pub(crate) fn hold_ends(turn: &Turn<'_>, state: &AppState) -> Again {
+/// When something that is not put back now may be: the next hold on a live object ends, or the wait of a fight.
+pub(crate) fn next_correction(turn: &Turn<'_>, state: &AppState) -> Again {
     let Some(set) = &state.inventory else {
         return Again::Never;
     };
     let now = Timestamp::now();
     let live = turn.operator.live_of(set);
     let holds = live.values().filter_map(|record| record.held(now));
-    holds.map(|hold| hold.until).min().map_or(Again::Never, Again::at)
+    let ends = holds.map(|hold| hold.until).chain(state.fights.next(now));
+    ends.min().map_or(Again::Never, Again::at)
 }
 
 /// Commit of the open release while its objects are being written.
@@ -86,8 +86,9 @@ pub(crate) async fn correct_drift(
     state: &mut AppState,
     plan: Plan,
 ) -> Result<Again, String> {
-    let lines = turn.operator.describe_drift(&plan).await;
-    let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) else {
+    let described = turn.operator.describe_drift(&plan).await;
+    let now = Timestamp::now();
+    let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), now) else {
         return Ok(Again::Never);
     };
     let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;
@@ -97,18 +98,29 @@ pub(crate) async fn correct_drift(
             failure_line(&report.failed, report.failed.len())
         ));
     }
-    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Missing);
+    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing);
     let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
     if steps.is_empty() {
         return Ok(Again::Never);
     }
+    for step in &steps {
+        let known = described.iter().find(|d| d.id == step.id);
+        let manager = known.and_then(|d| d.manager.as_deref());
+        let paths = known.map(|d| d.paths.as_slice()).unwrap_or_default();
+        state.fights.record(&step.id, now, manager, paths);
+    }
     state.drift.count += i64::try_from(steps.len()).unwrap_or(i64::MAX);
-    state.drift.last = Some(Timestamp::now());
-    state.drift.manager = lines.manager;
-    state.drift.fields = lines.fields;
+    state.drift.last = Some(now);
+    state.drift.manager = described.iter().find_map(|d| d.manager.clone());
+    state.drift.fields = described.into_iter().map(|d| d.line).collect();
+    tell(turn, state, steps.len());
+    Ok(Again::Never)
+}
+
+fn tell(turn: &Turn<'_>, state: &AppState, count: usize) {
     turn.operator
         .metrics
-        .corrected(&turn.key.namespace, &turn.key.name, steps.len());
+        .corrected(&turn.key.namespace, &turn.key.name, count);
     let by = state.drift.manager.as_deref().unwrap_or("somebody");
     let note = format!(
         "Put back what {by} had changed: {}",
@@ -121,5 +133,4 @@ pub(crate) async fn correct_drift(
         "Correct",
         &record::shorten(&note, 900),
     );
-    Ok(Again::Never)
 }

@@ -30,7 +30,7 @@ pub(crate) async fn load(operator: &Operator, key: &Key, state: &mut AppState) -
         layout: stored.layout,
         next_layout: stored.next_layout,
     };
-    operator.own_objects(key, stored.set.entries.keys());
+    operator.own_objects(key, &stored.set);
     state.inventory = Some(stored.set);
     Ok(())
 }
@@ -57,7 +57,7 @@ pub(crate) async fn store(
         layout,
         next_layout: old.next_layout.max(layout.number + 1),
     };
-    operator.own_objects(key, set.entries.keys());
+    operator.own_objects(key, &set);
     state.inventory = Some(set);
     Ok(())
 }

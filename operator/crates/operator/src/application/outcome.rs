@@ -49,6 +49,7 @@ pub(crate) async fn carry_out(
     let plan = approved.get();
     let before = state.inventory.clone().unwrap_or_default();
     inventory::store(operator, key, app, state, plan.intended(&before)).await?;
+    operator.leave_to_others(key, &plan.rendered);
     operator.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
     let started = Instant::now();
     let (sender, mut outcomes) = mpsc::channel(256);

@@ -11,7 +11,7 @@ use tidegate_core::status::{Observed, Progress, observe};
 
 use crate::application::act::act;
 use crate::application::deny::deny;
-use crate::application::drift::{hold_ends, needs_work, running};
+use crate::application::drift::{needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
@@ -47,7 +47,7 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
         Err(message) => retry(operator, key, &mut state, deleting, message),
     };
     if !deleting {
-        let observed = look(operator, &mut state);
+        let observed = look(operator, &app, &mut state);
         status::write(operator, key, &app, &mut state, observed.as_ref(), edits).await;
     }
     again
@@ -72,9 +72,15 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
 }
 
 /// The state of the objects; `None` while it is not known which they are.
-fn look(operator: &Operator, state: &mut AppState) -> Option<Observed> {
+fn look(operator: &Operator, app: &Application, state: &mut AppState) -> Option<Observed> {
     let set = state.inventory.as_ref()?;
-    let mut observed = observe(set, &operator.live_of(set), Timestamp::now());
+    let mut observed = observe(
+        set,
+        &operator.live_of(set),
+        &app.spec.drift,
+        &state.fights,
+        Timestamp::now(),
+    );
     if observed.healthy() {
         state.diagnosis = None;
     }
@@ -121,6 +127,7 @@ async fn step(
     }
     let set = state.inventory.clone().unwrap_or_default();
     operator.sync_kinds(&set).await?;
+    operator.reread(&set).await?;
     let source = match source(operator, app, key) {
         Ok(source) => source,
         Err(obstacle) => {
@@ -190,10 +197,16 @@ pub(crate) async fn settle(
     edits: &mut Edits,
 ) -> Result<Again, String> {
     if state.open.is_none() {
-        return Ok(hold_ends(turn, state));
+        return Ok(next_correction(turn, state));
     }
     let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(&set, &turn.operator.live_of(&set), Timestamp::now());
+    let observed = observe(
+        &set,
+        &turn.operator.live_of(&set),
+        &turn.app.spec.drift,
+        &state.fights,
+        Timestamp::now(),
+    );
     verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
 }
 

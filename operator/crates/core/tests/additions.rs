@@ -1,0 +1,257 @@
+//! Additions beside our fields: what counts, and what is taken over so that the next apply removes it.
+
+use serde_json::{Value, json};
+use tidegate_core::additions::{
+    MAX_KEPT, added_paths, any_added, claim, foreign, is_persons_manager, still_accepted,
+};
+use tidegate_core::digest::DigestKey;
+use tidegate_core::live::ours_digest;
+
+fn key() -> DigestKey {
+    DigestKey::new([7; 32])
+}
+
+fn entry(manager: &str, operation: &str, subresource: &str, fields: &Value) -> Value {
+    let mut entry = json!({
+        "manager": manager, "operation": operation, "apiVersion": "apps/v1", "fieldsType": "FieldsV1", "fieldsV1": fields,
+    });
+    if !subresource.is_empty() {
+        entry["subresource"] = subresource.into();
+    }
+    entry
+}
+
+/// A Deployment that we applied, with the entries of others.
+fn deployment(others: &[Value]) -> Value {
+    let ours = json!({
+        "f:metadata": {"f:annotations": {"f:tidegate.io/owner": {}}},
+        "f:spec": {"f:replicas": {}, "f:template": {"f:spec": {
+            "f:securityContext": {},
+            "f:containers": {"k:{\"name\":\"web\"}": {".": {}, "f:name": {}, "f:image": {}}},
+        }}},
+    });
+    let mut entries = vec![entry("tidegate", "Apply", "", &ours)];
+    entries.extend_from_slice(others);
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "managedFields": entries, "annotations": {"note": "x"}},
+        "spec": {"replicas": 2, "template": {
+            "metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}},
+            "spec": {
+                "securityContext": {"runAsUser": 0},
+                "containers": [
+                    {"name": "web", "image": "web:1", "args": ["a"]},
+                    {"name": "debug", "image": "shell:1"},
+                ],
+            },
+        }},
+    })
+}
+
+fn in_pod(fields: &Value) -> Value {
+    json!({"f:spec": {"f:template": {"f:spec": fields}}})
+}
+
+fn sidecar() -> Value {
+    in_pod(&json!({"f:containers": {"k:{\"name\":\"debug\"}": {".": {}, "f:name": {}, "f:image": {}}}}))
+}
+
+#[test]
+fn what_counts_as_an_addition() {
+    let restart = json!({"f:spec": {"f:template": {"f:metadata": {"f:annotations": {
+        ".": {}, "f:kubectl.kubernetes.io/restartedAt": {}}}}}});
+    let hold = json!({"f:metadata": {"f:annotations": {"f:tidegate.io/hold": {}}}});
+    let cases = [
+        ("a sidecar", entry("kubectl-edit", "Update", "", &sidecar()), 2),
+        (
+            "an argument list",
+            entry(
+                "kubectl-patch",
+                "Update",
+                "",
+                &in_pod(&json!({"f:containers": {"k:{\"name\":\"web\"}": {"f:args": {}}}})),
+            ),
+            1,
+        ),
+        (
+            "a field in a map that we apply empty",
+            entry(
+                "kubectl",
+                "Apply",
+                "",
+                &in_pod(&json!({"f:securityContext": {"f:runAsUser": {}}})),
+            ),
+            1,
+        ),
+        (
+            "an annotation",
+            entry(
+                "Mozilla",
+                "Update",
+                "",
+                &json!({"f:metadata": {"f:annotations": {"f:note": {}}}}),
+            ),
+            1,
+        ),
+        (
+            "before server-side apply",
+            entry("before-first-apply", "Update", "", &sidecar()),
+            2,
+        ),
+        (
+            "a field that is ours too",
+            entry(
+                "kubectl-client-side-apply",
+                "Update",
+                "",
+                &json!({"f:spec": {"f:replicas": {}}}),
+            ),
+            0,
+        ),
+        ("a restart", entry("kubectl-rollout", "Update", "", &restart), 0),
+        ("a hold", entry("kubectl-annotate", "Update", "", &hold), 0),
+        (
+            "a scale",
+            entry(
+                "kubectl",
+                "Update",
+                "scale",
+                &json!({"f:spec": {"f:replicas": {}, "f:more": {}}}),
+            ),
+            0,
+        ),
+        (
+            "a status",
+            entry("kubectl", "Update", "status", &json!({"f:status": {"f:x": {}}})),
+            0,
+        ),
+        (
+            "a controller's sidecar",
+            entry("istiod", "Update", "", &sidecar()),
+            0,
+        ),
+    ];
+    for (what, entry, count) in cases {
+        let object = deployment(std::slice::from_ref(&entry));
+        let found = foreign(&object, &key(), &[]);
+        assert_eq!(found.len(), count, "{what}");
+        assert_eq!(claim(&object, &key(), &[], &[]).is_some(), count > 0, "{what}");
+        assert_eq!(claim(&object, &key(), &[], &found), None, "{what}: accepted");
+        assert_eq!(
+            ours_digest(&object, &key(), &[]),
+            ours_digest(&deployment(&[]), &key(), &[]),
+            "{what}: ours stays"
+        );
+    }
+}
+
+#[test]
+fn a_value_that_changes_at_an_accepted_path_is_an_addition_and_the_container_goes_as_a_whole() {
+    let mut object = deployment(&[entry("kubectl-edit", "Update", "", &sidecar())]);
+    let accepted = foreign(&object, &key(), &[]);
+    object["spec"]["template"]["spec"]["containers"][1]["image"] = "shell:2".into();
+    assert!(any_added(&foreign(&object, &key(), &[]), &accepted));
+    let claimed = claim(&object, &key(), &[], &accepted).unwrap();
+    let ours = &claimed[0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"];
+    assert_eq!(
+        ours["k:{\"name\":\"debug\"}"],
+        json!({".": {}, "f:name": {}, "f:image": {}})
+    );
+    assert_eq!(
+        claimed.as_array().unwrap().len(),
+        1,
+        "an entry with nothing left goes"
+    );
+    assert_eq!(
+        added_paths(&object, &key(), &[], &accepted, 5),
+        ["spec.template.spec.containers[name=debug].image"]
+    );
+}
+
+#[test]
+fn only_additions_change_hands_and_the_sets_stay_valid() {
+    let note = json!({"f:metadata": {"f:annotations": {".": {}, "f:note": {}, "f:tidegate.io/hold": {}}}});
+    let in_empty = in_pod(&json!({"f:securityContext": {"f:runAsUser": {}}}));
+    let object = deployment(&[
+        entry("kubectl-annotate", "Update", "", &note),
+        entry("kubectl-edit", "Update", "", &in_empty),
+        entry(
+            "kube-controller-manager",
+            "Update",
+            "status",
+            &json!({"f:status": {"f:replicas": {}}}),
+        ),
+    ]);
+    let claimed = claim(&object, &key(), &[], &[]).unwrap();
+    let ours = &claimed[0];
+    assert_eq!(
+        (&ours["manager"], &ours["operation"]),
+        (&json!("tidegate"), &json!("Apply"))
+    );
+    assert_eq!(
+        ours["fieldsV1"]["f:metadata"]["f:annotations"],
+        json!({"f:tidegate.io/owner": {}, "f:note": {}})
+    );
+    assert_eq!(
+        ours["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:securityContext"],
+        json!({".": {}, "f:runAsUser": {}}),
+        "a leaf that gains children stays in the set"
+    );
+    assert_eq!(
+        claimed[1]["fieldsV1"],
+        json!({"f:metadata": {"f:annotations": {".": {}, "f:tidegate.io/hold": {}}}})
+    );
+    assert_eq!(claimed[2]["subresource"], "status");
+    assert_eq!(claimed.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn an_update_accepts_nothing_new_and_what_went_stays_gone() {
+    let have = ["a".to_owned(), "b".to_owned()];
+    assert_eq!(
+        still_accepted(&have, None),
+        have,
+        "nothing is known: the answer is the baseline"
+    );
+    assert_eq!(
+        still_accepted(&have, Some(&["b".to_owned(), "c".to_owned()])),
+        ["b"]
+    );
+    assert!(!any_added(&[], &have), "less is no addition");
+}
+
+#[test]
+fn many_additions_are_one_digest() {
+    let fields: serde_json::Map<String, Value> =
+        (0..=MAX_KEPT).map(|n| (format!("f:k{n}"), json!({}))).collect();
+    let mut object = deployment(&[entry("kubectl-edit", "Update", "", &json!({"f:data": fields}))]);
+    let accepted = foreign(&object, &key(), &[]);
+    assert_eq!(accepted.len(), 1);
+    assert_eq!(claim(&object, &key(), &[], &accepted), None);
+    object["data"] = json!({"k3": "changed"});
+    assert!(any_added(&foreign(&object, &key(), &[]), &accepted));
+    assert!(claim(&object, &key(), &[], &accepted).is_some());
+}
+
+#[test]
+fn who_is_a_person() {
+    for manager in [
+        "kubectl",
+        "kubectl-client-side-apply",
+        "kubectl-edit",
+        "before-first-apply",
+        "Mozilla",
+    ] {
+        assert!(is_persons_manager(manager), "{manager}");
+    }
+    for manager in [
+        "tidegate",
+        "kube-controller-manager",
+        "helm",
+        "istiod",
+        "",
+        "my-kubectl",
+    ] {
+        assert!(!is_persons_manager(manager), "{manager}");
+    }
+}
