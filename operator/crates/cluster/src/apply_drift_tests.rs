@@ -30,10 +30,10 @@ async fn an_addition_is_made_ours_and_then_applied_away_on_the_version_that_was_
         &inventory,
         &Live::from([(object.id, record)]),
     );
-    let reads = std::sync::atomic::AtomicUsize::new(0);
+    let reads = AtomicUsize::new(0);
     let (execution, outcomes, log) = run(&plan, move |seen| match seen.method.as_str() {
         "GET" => {
-            let first = reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            let first = reads.fetch_add(1, Ordering::Relaxed) == 0;
             Reply::Json(200, with_an_addition(if first { "41" } else { "42" }))
         }
         _ if seen.body[1]["value"] == "41" => status(409, "conflict", "a", "configmaps"),
@@ -98,10 +98,10 @@ async fn an_ignored_field_keeps_its_live_value_until_somebody_else_owns_it() {
         object.body["spec"] = json!({"scale": 3, "x": 1});
         object.ignore(vec!["/spec/scale".to_owned()], &key());
         let plan = approve(vec![object], &sealed("a", Some("u1")), &live_map("a", "u1"));
-        let reads = std::sync::atomic::AtomicUsize::new(0);
+        let reads = AtomicUsize::new(0);
         let (execution, outcomes, log) = run(&plan, move |seen| match seen.method.as_str() {
             "GET" => {
-                let first = reads.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+                let first = reads.fetch_add(1, Ordering::Relaxed) == 0;
                 Reply::Json(200, scaled(if first { "41" } else { "42" }, by))
             }
             _ if seen.body["metadata"]["resourceVersion"] == "41" => {

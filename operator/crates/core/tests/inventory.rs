@@ -18,6 +18,8 @@ fn set(count: usize, mark: &str) -> InventorySet {
         uid: format!("uid-{n}"),
         desired: mark.to_owned(),
         ours: format!("ours-{n}"),
+        foreign: (n % 3 != 0).then(|| vec![format!("f{n}")]),
+        ignored: vec!["/spec/replicas".to_owned(); n % 2],
     };
     let entry = |n: usize| Entry {
         version: "v1".to_owned(),

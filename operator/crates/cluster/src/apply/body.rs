@@ -84,9 +84,9 @@ mod tests {
             read(Condition::Uid("u"))["metadata"],
             json!({"name": "a", "uid": "u"})
         );
-        let unchanged = Condition::Unchanged {
+        let unchanged = Condition::At {
             uid: "u",
-            version: "7",
+            resource_version: "7",
         };
         assert_eq!(
             read(unchanged)["metadata"],

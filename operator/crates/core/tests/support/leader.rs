@@ -133,6 +133,8 @@ impl Leader {
             live,
             prune: true,
             drift: DriftMode::Correct,
+            // Taking additions away has requests of its own, which this model does not have.
+            additions: DriftMode::Ignore,
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         });
@@ -222,7 +224,7 @@ impl Run {
     fn record(&mut self, id: &ObjectId, done: Done) {
         match done {
             Done::Applied(live) => {
-                let (_, record) = reduce(&live, &key(), Timestamp::UNIX_EPOCH).unwrap();
+                let (_, record) = reduce(&live, &key(), Timestamp::UNIX_EPOCH, &[]).unwrap();
                 let object = self.object(id).clone();
                 let entry = self.set.entries.get_mut(id).unwrap();
                 entry.prune = object.prune;
@@ -230,6 +232,8 @@ impl Run {
                     uid: record.uid,
                     desired: object.digest,
                     ours: record.ours.unwrap_or_default(),
+                    foreign: Some(record.foreign),
+                    ignored: record.ignored,
                 });
             }
             Done::Deleted => {

@@ -71,6 +71,7 @@ pub(crate) fn object(id: ObjectId, prune: PruneRule, content: u8) -> DesiredObje
             line: 1,
         },
         digest: key().of_value(&body),
+        ignored: Vec::new(),
         id,
         body,
         prune,

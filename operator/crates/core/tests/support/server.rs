@@ -161,7 +161,7 @@ impl Server {
 
     /// What the watches know.
     pub(crate) fn live(&self) -> Live {
-        let reduced = |object| reduce(object, &key(), Timestamp::UNIX_EPOCH);
+        let reduced = |object| reduce(object, &key(), Timestamp::UNIX_EPOCH, &[]);
         self.objects.values().filter_map(reduced).collect()
     }
 
