@@ -7,9 +7,12 @@ use tidegate_core::object::ObjectId;
 
 use crate::store::Key;
 
+/// The Application that manages an object, and the JSON pointers.
+type Fields = (Key, Arc<[String]>);
+
 /// JSON pointers by object, for the objects that have some.
 #[derive(Default)]
-pub(crate) struct IgnoredFields(RwLock<HashMap<ObjectId, (Key, Arc<[String]>)>>);
+pub(crate) struct IgnoredFields(RwLock<HashMap<ObjectId, Fields>>);
 
 impl IgnoredFields {
     /// Pointers of an object; none for most.
