@@ -1,5 +1,10 @@
 //! The stored form of an inventory: what a reader finds after a writer stopped at any moment.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of tests: stored shards that cannot be read are a failed test"
+)]
+
 use proptest::prelude::*;
 use tidegate_api::inventory::InventorySpec;
 use tidegate_core::desired::PruneRule;
@@ -18,12 +23,12 @@ fn set(count: usize, mark: &str) -> InventorySet {
         uid: format!("uid-{n}"),
         desired: mark.to_owned(),
         ours: format!("ours-{n}"),
-        foreign: (n % 3 != 0).then(|| vec![format!("f{n}")]),
+        foreign: (!n.is_multiple_of(3)).then(|| vec![format!("f{n}")]),
         ignored: vec!["/spec/replicas".to_owned(); n % 2],
     };
     let entry = |n: usize| Entry {
         version: "v1".to_owned(),
-        sealed: (n % 7 != 0).then(|| sealed(n)),
+        sealed: (!n.is_multiple_of(7)).then(|| sealed(n)),
         prune: PruneRule::Default,
     };
     InventorySet {
