@@ -486,3 +486,45 @@ async fn a_right_taken_away_is_a_condition_and_not_a_crash() -> Result<()> {
     drop(guard);
     Ok(())
 }
+
+/// The word after `name=` in a log line.
+fn field<'a>(line: &'a str, name: &str) -> &'a str {
+    let rest = line.split_once(&format!("{name}=")).map_or("", |(_, rest)| rest);
+    let end = rest.find([' ', '}', ':']).unwrap_or(rest.len());
+    rest[..end].trim_matches('"')
+}
+
+#[tokio::test]
+async fn one_id_goes_through_all_log_lines_of_a_release() -> Result<()> {
+    let (world, guard) = fragile().await?;
+    let shop = Shop::open_in(&world.cluster, "log").await?;
+    let mut running = operator(&world.cluster, "logged").await?;
+    shop.put("web.yaml", &deployment("web", ""))?;
+    let mut ids = Vec::new();
+    for image in ["example.com/web:2", "example.com/web:3"] {
+        shop.put(
+            "web.yaml",
+            &deployment("web", "").replace("example.com/web:1", image),
+        )?;
+        let commit = shop.push(image)?;
+        shop.deploy("").await?;
+        shop.phase(&commit, "Succeeded").await?;
+        let logs = running.logs();
+        // The Deployment becomes healthy reconciles after it was written.
+        let ours = |line: &&str| line.contains(&shop.ns);
+        let begins = logs.lines().filter(ours).find(|line| line.contains(&commit));
+        let name = field(begins.unwrap_or_default(), "release");
+        let ends = logs
+            .lines()
+            .filter(ours)
+            .find(|line| line.contains("release ends") && field(line, "release") == name);
+        let id = |line: Option<&str>| field(line.unwrap_or_default(), "id").to_owned();
+        assert!(!id(begins).is_empty(), "{logs}");
+        assert_eq!(id(begins), id(ends), "{begins:?}\n{ends:?}");
+        ids.push(id(begins));
+    }
+    assert_ne!(ids[0], ids[1], "another release, another id");
+    running.kill9();
+    drop(guard);
+    Ok(())
+}

@@ -34,6 +34,8 @@ use tidegate_core::status::Progress;
 pub(crate) struct AppState {
     /// UID of the Application that all of this is about: one made anew under its name starts from nothing.
     pub(crate) uid: String,
+    /// What log lines carry: one id for each reconcile, and the same for all that carry one release out.
+    pub(crate) reconcile_id: String,
     /// Its status as it should be.
     pub(crate) status: Option<ApplicationStatus>,
     /// Its status as it was written last; differs from `status` while writing fails.

@@ -95,6 +95,8 @@ pub(crate) struct Operator {
     pub(crate) in_view: tokio::sync::watch::Sender<bool>,
     pub(crate) catalog: RwLock<Arc<Catalog>>,
     pub(crate) kinds: AtomicU64,
+    /// Number of the next reconcile; starts anywhere.
+    pub(crate) reconciles: AtomicU64,
     pub(crate) states: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<AppState>>>>,
     pub(crate) owners: RwLock<HashMap<ObjectId, Key>>,
     pub(crate) ignored: Arc<IgnoredFields>,
@@ -135,6 +137,11 @@ impl Operator {
             namespace: key.namespace.clone(),
             application: key.name.clone(),
         }
+    }
+
+    /// Id of a reconcile in the log, unlike any other of this process and of those before it.
+    pub(crate) fn next_reconcile_id(&self) -> String {
+        format!("{:012x}", self.reconciles.fetch_add(1, Ordering::Relaxed))
     }
 
     /// A number that differs between Applications, so that they do not retry in step.

@@ -40,9 +40,13 @@ const SETTLE: Duration = Duration::from_millis(20);
 pub(crate) fn own_identity() -> Result<String, String> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
     let host = host.map_or_else(|_| "tidegate".to_owned(), |name| name.trim().to_owned());
+    Ok(format!("{host}-{:08x}", random()?))
+}
+
+fn random() -> Result<u32, String> {
     let mut bytes = [0_u8; 4];
     getrandom::fill(&mut bytes).map_err(|e| format!("the system has no randomness: {e}"))?;
-    Ok(format!("{host}-{:08x}", u32::from_be_bytes(bytes)))
+    Ok(u32::from_be_bytes(bytes))
 }
 
 /// Builds everything that the controllers share.
@@ -83,6 +87,7 @@ pub(crate) async fn assemble(
         in_view: tokio::sync::watch::Sender::new(false),
         catalog: RwLock::new(Arc::new(catalog)),
         kinds: AtomicU64::new(0),
+        reconciles: AtomicU64::new(u64::from(random()?) << 16),
         states: Mutex::new(HashMap::new()),
         owners: RwLock::new(HashMap::new()),
         ignored,

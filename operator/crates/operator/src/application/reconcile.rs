@@ -8,6 +8,7 @@ use tidegate_core::backoff::Backoff;
 use tidegate_core::gate;
 use tidegate_core::ownership::Owner;
 use tidegate_core::status::{Observed, Progress, observe};
+use tracing::Instrument as _;
 
 use crate::application::act::act;
 use crate::application::deny::deny;
@@ -29,13 +30,21 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     let state = operator.app_state(key);
     let mut state = state.lock().await;
     let app = recall(&stored, &mut state);
+    if state.open.is_none() {
+        state.reconcile_id = operator.next_reconcile_id();
+    }
+    let span = tracing::info_span!("reconcile", application = %key, id = state.reconcile_id);
+    attempt(operator, key, &app, &mut state).instrument(span).await
+}
+
+async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: &mut AppState) -> Again {
     let owner = operator.owner(key);
     let mut edits = Edits::default();
     let deleting = app.metadata.deletion_timestamp.is_some();
     let result = if deleting {
-        finalize::finalize(operator, key, &app, &owner, &mut state).await
+        finalize::finalize(operator, key, app, &owner, state).await
     } else {
-        step(operator, key, &app, &owner, &mut state, &mut edits).await
+        step(operator, key, app, &owner, state, &mut edits).await
     };
     let again = match result {
         Ok(again) => {
@@ -44,11 +53,11 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
             }
             again
         }
-        Err(message) => retry(operator, key, &mut state, deleting, message),
+        Err(message) => retry(operator, key, state, deleting, message),
     };
     if !deleting {
-        let observed = look(operator, &app, &mut state);
-        status::write(operator, key, &app, &mut state, observed.as_ref(), edits).await;
+        let observed = look(operator, app, state);
+        status::write(operator, key, app, state, observed.as_ref(), edits).await;
     }
     again
 }

@@ -127,6 +127,7 @@ pub(crate) async fn open(
     let name = record::release_name(&key.name, spec.sequence);
     let created = operator.create_release(&to_object(key, &name, &spec)).await?;
     let uid = created.metadata.uid.unwrap_or_default();
+    tracing::info!(release = name, commit = spec.revision.commit, "release begins");
     let times = Times {
         committed: Some(subject.revision.committed_at.to_string()),
         detected: Some(subject.detected.to_string()),
@@ -248,6 +249,12 @@ pub(crate) async fn finish(
     open.turn(phase, message, Timestamp::now());
     write(operator, key, open).await?;
     operator.metrics.released(phase.as_str());
+    tracing::info!(
+        release = open.name,
+        phase = phase.as_str(),
+        message,
+        "release ends"
+    );
     if phase == Phase::Succeeded {
         operator.metrics.stage("healthy", open.started.elapsed());
     }
