@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tidegate_e2e::Result;
 
-use crate::stage::{Shop, condition, map, text};
+use crate::stage::{Shop, condition, deployment, map, text};
 
 #[tokio::test]
 async fn three_bad_objects_of_ten_are_all_named_and_none_of_the_ten_applied() -> Result<()> {
@@ -201,5 +201,28 @@ async fn an_unreadable_source_deletes_nothing_and_is_read_again_when_it_can_be()
     let back = shop.push("back again")?;
     shop.released(&back).await?;
     assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "2");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_refusal_while_a_release_waits_for_health_is_recorded_once_and_stays_said() -> Result<()> {
+    let shop = Shop::open("midway").await?;
+    shop.put("web.yaml", &deployment("web", "ContainerCreating"))?;
+    let first = shop.push("not healthy yet")?;
+    shop.deploy("").await?;
+    shop.phase(&first, "Verifying").await?;
+    shop.put(
+        "bad.yaml",
+        "apiVersion: v1\nkind: Nonsense\nmetadata: {name: b}\n",
+    )?;
+    let bad = shop.push("bad")?;
+    shop.phase(&bad, "Denied").await?;
+    // The pods of the first are looked at every three seconds.
+    tokio::time::sleep(std::time::Duration::from_secs(8)).await;
+    assert_eq!(shop.releases(&bad).await?.len(), 1, "one record");
+    assert_eq!(shop.phase(&first, "Verifying").await?["spec"]["sequence"], 1);
+    let app = shop.get("applications/shop").await?;
+    assert_eq!(app["status"]["display"]["phase"], "Denied", "{app}");
+    assert_eq!(condition(&app, "Synced")["status"], "False", "{app}");
     Ok(())
 }

@@ -211,7 +211,7 @@ pub enum DriftMode {
     /// Put it back, or take it away, at once.
     #[default]
     Correct,
-    /// Say so in condition `Drifted` and an Event, change nothing.
+    /// Say so in condition `Drifted`, change nothing.
     Report,
     /// Neither.
     Ignore,

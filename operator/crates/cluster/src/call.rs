@@ -154,12 +154,9 @@ impl Clients {
         }
         let _flight = self.metrics.flight();
         let started = Instant::now();
-        let deadline = call
-            .fence
-            .map_or(call.deadline, |fence| call.deadline.min(fence.left()));
-        let sent = tokio::time::timeout(deadline, self.exchange(call, request)).await;
-        let result = sent.unwrap_or_else(|_| {
-            let seconds = deadline.as_secs();
+        let sent = within(call, self.exchange(call, request)).await;
+        let result = sent.unwrap_or_else(|| {
+            let seconds = started.elapsed().as_secs();
             Err((
                 Error::Timeout {
                     call: call.name(),
@@ -218,6 +215,24 @@ impl Clients {
             },
             asked,
         ))
+    }
+}
+
+/// What the future comes to within the call's deadline, and for a mutation while the lease is renewed: one in flight past
+/// that could meet what the next leader has done.
+async fn within<T>(call: &Call<'_>, exchange: impl Future<Output = T>) -> Option<T> {
+    let mut exchange = std::pin::pin!(exchange);
+    let end = Instant::now() + call.deadline;
+    loop {
+        let left = call.fence.map_or(Duration::MAX, LeaseGuard::left);
+        let lease = Instant::now().checked_add(left);
+        let next = lease.map_or(end, |lease| lease.min(end));
+        if let Ok(done) = tokio::time::timeout_at(next, &mut exchange).await {
+            return Some(done);
+        }
+        if left.is_zero() || Instant::now() >= end {
+            return None;
+        }
     }
 }
 

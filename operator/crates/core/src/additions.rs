@@ -64,22 +64,39 @@ pub fn foreign(object: &Value, key: &DigestKey, ignored: &[String]) -> Vec<Strin
     for digest in &found {
         all.part(digest.as_bytes());
     }
-    vec![all.finish()]
+    vec![format!("{FOLDED}{}", all.finish())]
 }
 
-/// True when there is something that was not accepted.
+/// Begins the one digest that stands for more than [`MAX_KEPT`].
+const FOLDED: &str = "+";
+
+/// True when single leaves can no longer be told from it.
+fn is_folded(digests: &[String]) -> bool {
+    digests.first().is_some_and(|first| first.starts_with(FOLDED))
+}
+
+/// True when there is something that was not accepted. Where too much was accepted to tell its leaves, nothing is: what
+/// cannot be told from an addition must not be taken away.
 pub fn any_added(foreign: &[String], accepted: &[String]) -> bool {
+    if is_folded(accepted) {
+        return false;
+    }
     foreign.iter().any(|digest| !accepted.contains(digest))
 }
 
 /// What stays accepted after an apply: what was accepted before and is still there. An apply that puts back or
 /// changes something else does not accept additions.
 pub fn still_accepted(foreign: &[String], accepted: Option<&[String]>) -> Vec<String> {
+    match accepted {
+        Some(accepted) if is_folded(accepted) => return foreign.to_vec(),
+        Some(accepted) if is_folded(foreign) => return accepted.to_vec(),
+        _ => {}
+    }
     let known = |digest: &&String| accepted.is_none_or(|accepted| accepted.contains(digest));
     foreign.iter().filter(known).cloned().collect()
 }
 
-/// The object's `managedFields` with all additions owned by our Apply entry instead. `None` when there are none.
+/// The object's `managedFields` with all additions owned by our Apply entry instead. `None` when none can be taken.
 /// An item of a keyed list goes as a whole: half of a container would be refused.
 pub fn claim(object: &Value, key: &DigestKey, ignored: &[String], accepted: &[String]) -> Option<Value> {
     let folded = foreign(object, key, ignored);
@@ -113,6 +130,9 @@ pub fn claim(object: &Value, key: &DigestKey, ignored: &[String], accepted: &[St
             entry["fieldsV1"] = Value::Object(left);
             others.push(entry);
         }
+    }
+    if claimed == ours {
+        return None;
     }
     let mut entry = our_entry.unwrap_or_else(|| {
         json!({
@@ -208,6 +228,12 @@ impl<'a> Cut<'a> {
             let ours_here = ours.and_then(|o| child(o, element));
             self.path.push(element);
             let (take, keep) = match node.as_object().filter(|children| !children.is_empty()) {
+                // Who owns only some fields of another's item has not added it, and without them it would be refused.
+                Some(children)
+                    if element.starts_with("k:") && ours_here.is_none() && !children.contains_key(".") =>
+                {
+                    (None, Some(node.clone()))
+                }
                 Some(children) if element.starts_with("k:") && ours_here.is_none() => {
                     self.whole(children, node, live, &below)
                 }

@@ -72,7 +72,9 @@ impl Layout {
         let needed = i32::try_from(entries.div_ceil(SHARD_ENTRIES))
             .unwrap_or(i32::MAX)
             .max(1);
-        if needed <= self.shards && self.shards < needed.saturating_mul(4) {
+        // Several shards without a number were filled one after another, by versions before there were layouts.
+        let by_identity = self.number > 0 || self.shards == 1;
+        if by_identity && needed <= self.shards && self.shards < needed.saturating_mul(4) {
             return self;
         }
         Self {

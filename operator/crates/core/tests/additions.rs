@@ -220,17 +220,54 @@ fn an_update_accepts_nothing_new_and_what_went_stays_gone() {
     assert!(!any_added(&[], &have), "less is no addition");
 }
 
-#[test]
-fn many_additions_are_one_digest() {
-    let fields: serde_json::Map<String, Value> =
-        (0..=MAX_KEPT).map(|n| (format!("f:k{n}"), json!({}))).collect();
+/// An object beside whose fields a person owns `count` keys.
+fn with_keys(count: usize) -> Value {
+    let fields: serde_json::Map<String, Value> = (0..count).map(|n| (format!("f:k{n}"), json!({}))).collect();
+    let data: serde_json::Map<String, Value> = (0..count).map(|n| (format!("k{n}"), json!("v"))).collect();
     let mut object = deployment(&[entry("kubectl-edit", "Update", "", &json!({"f:data": fields}))]);
+    object["data"] = Value::Object(data);
+    object
+}
+
+#[test]
+fn more_additions_than_are_kept_are_seen_and_taken_away() {
+    let object = with_keys(MAX_KEPT + 1);
+    let found = foreign(&object, &key(), &[]);
+    assert_eq!(found.len(), 1, "one digest for all");
+    assert!(any_added(&found, &[]));
+    assert!(claim(&object, &key(), &[], &[]).is_some());
+    let accepted = foreign(&with_keys(3), &key(), &[]);
+    assert_eq!(
+        still_accepted(&found, Some(&accepted)),
+        accepted,
+        "what was accepted one by one stays accepted"
+    );
+}
+
+#[test]
+fn nothing_is_taken_away_where_too_much_was_accepted_to_tell_it_apart() {
+    let mut object = with_keys(MAX_KEPT + 6);
     let accepted = foreign(&object, &key(), &[]);
-    assert_eq!(accepted.len(), 1);
-    assert_eq!(claim(&object, &key(), &[], &accepted), None);
-    object["data"] = json!({"k3": "changed"});
-    assert!(any_added(&foreign(&object, &key(), &[]), &accepted));
-    assert!(claim(&object, &key(), &[], &accepted).is_some());
+    object["data"]["k3"] = json!("changed");
+    let fewer = with_keys(MAX_KEPT);
+    for now in [&object, &with_keys(MAX_KEPT + 7), &fewer] {
+        assert!(!any_added(&foreign(now, &key(), &[]), &accepted));
+        assert_eq!(claim(now, &key(), &[], &accepted), None);
+    }
+    let found = foreign(&fewer, &key(), &[]);
+    assert_eq!(
+        still_accepted(&found, Some(&accepted)),
+        found,
+        "told apart again from here on"
+    );
+}
+
+#[test]
+fn fields_of_another_ones_list_item_stay_with_it() {
+    let image = in_pod(&json!({"f:containers": {"k:{\"name\":\"mesh\"}": {"f:image": {}}}}));
+    let object = deployment(&[entry("kubectl-set", "Update", "", &image)]);
+    assert!(any_added(&foreign(&object, &key(), &[]), &[]), "it is said");
+    assert_eq!(claim(&object, &key(), &[], &[]), None, "and left");
 }
 
 #[test]

@@ -131,6 +131,12 @@ fn a_layout_is_kept_while_it_fits() {
     );
     assert_eq!(four.fit(10, 9), Layout { number: 9, shards: 1 });
     assert_eq!(Layout::default().fit(0, 9), Layout::default());
+    let by_count = Layout { number: 0, shards: 2 };
+    assert_eq!(
+        by_count.fit(SHARD_ENTRIES * 2, 9),
+        Layout { number: 9, shards: 2 },
+        "its entries lie elsewhere"
+    );
 }
 
 #[test]

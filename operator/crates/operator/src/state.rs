@@ -12,11 +12,11 @@ use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::Own;
 use tidegate_cluster::{Clients, Executor, LeaseGuard, LiveMap, SchemaCache};
 use tidegate_core::catalog::Catalog;
-use tidegate_core::desired::Rendered;
 use tidegate_core::digest::DigestKey;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
+use tidegate_core::plan::Plan;
 use tidegate_git::{GitPool, Remote, Revision};
 use tokio::time::Instant;
 
@@ -167,9 +167,9 @@ impl Operator {
     }
 
     /// Notes the fields that others may set in objects that are about to be written.
-    pub(crate) fn leave_to_others(&self, key: &Key, rendered: &Rendered) {
-        self.ignored
-            .put(key, rendered.objects.iter().map(|o| (&o.id, &*o.ignored)));
+    pub(crate) fn leave_to_others(&self, key: &Key, plan: &Plan) {
+        let objects = plan.steps.iter().filter_map(|step| plan.rendered.get(&step.id));
+        self.ignored.put(key, objects.map(|o| (&o.id, &*o.ignored)));
     }
 
     /// The Application that is woken by changes of an object.

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidegate_api::release::{Failure, Phase};
+use tidegate_api::release::{Failure, Phase, Trigger};
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Inputs, Plan, plan};
+use tidegate_core::plan::{Cause, Inputs, Plan, Step, plan};
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::status::{Progress, observe};
 
@@ -49,13 +49,15 @@ async fn advance(
     if plan.is_empty() && plan.forgotten.is_empty() {
         return nothing_to_write(turn, state, edits, &rendered).await;
     }
-    if state.open.is_some() {
-        return release_plan(turn, state, edits, rendered, plan).await;
-    }
     let status = turn.app.status.as_ref();
     let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
-    let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
     let nothing_new = plan.brings_nothing_new(same);
+    let open = state.open.as_ref();
+    // What drifts while a written release waits for health is put back beside it.
+    if open.is_some_and(|open| open.being_written() || !nothing_new) {
+        return release_plan(turn, state, edits, rendered, plan).await;
+    }
+    let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
     if is_refused(state) || (same && nothing_new) || (failed && !turn.asked) {
         if !nothing_new && !is_refused(state) {
             state.progress.get_or_insert_with(|| failed_before(turn));
@@ -142,7 +144,7 @@ async fn nothing_to_write(
         display: status::shown(&turn.source.revision),
         release: state.open.as_ref().map(|open| open.name.clone()),
     });
-    edits.attempted = Some(Attempted {
+    edits.attempt(Attempted {
         commit: turn.source.revision.commit.clone(),
         sequence,
         digest: Some(rendered.digest.clone()),
@@ -150,7 +152,7 @@ async fn nothing_to_write(
     if state.open.is_none() {
         state.progress = Some(Progress::Synced);
         if status.is_some_and(|s| s.display.phase == Phase::Denied.as_str()) {
-            edits.phase = Some((sequence, Phase::Succeeded));
+            edits.turn(sequence, Phase::Succeeded);
         }
     }
     settle(turn, state, edits).await
@@ -181,12 +183,13 @@ async fn release_plan(
         let subject = Subject {
             revision: &turn.source.revision,
             tree: &tree,
-            trigger: trigger(turn.app, &turn.source.revision.commit),
+            trigger: cause(turn, &rendered),
             detected: turn.source.detected,
             digest: Some(&rendered.digest),
         };
         let open = release::open(turn.operator, turn.key, turn.app, subject, summary, None).await?;
         state.diagnosis = None;
+        state.denying = None;
         state.open = Some(open);
     }
     if let Some(open) = state
@@ -197,11 +200,22 @@ async fn release_plan(
         open.turn(Phase::Applying, "Writing objects", Timestamp::now());
         release::write(turn.operator, turn.key, open).await?;
     }
-    for step in &approved.get().steps {
+    let brings = |step: &&Step| matches!(step.cause, Cause::New | Cause::Changed | Cause::Removed);
+    for step in approved.get().steps.iter().filter(brings) {
         state.fights.forget(&step.id);
     }
     let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;
     finish_apply(turn, state, edits, &rendered, report).await
+}
+
+/// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
+fn cause(turn: &Turn<'_>, rendered: &Rendered) -> Trigger {
+    let status = turn.app.status.as_ref();
+    let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
+    if same && !turn.asked {
+        return Trigger::Drift;
+    }
+    trigger(turn.app, &turn.source.revision.commit)
 }
 
 /// A newer admissible set takes the place of an unfinished release.
@@ -253,12 +267,12 @@ async fn finish_apply(
         (revision.commit.clone(), status::shown(revision))
     };
     let sequence = open.spec.sequence;
-    edits.attempted = Some(Attempted {
+    edits.attempt(Attempted {
         commit: commit.clone(),
         sequence,
         digest: Some(rendered.digest.clone()),
     });
-    edits.phase = Some((sequence, open.status.phase));
+    edits.turn(sequence, open.status.phase);
     if !report.complete() {
         let failed = locate(report.failed, rendered);
         let line = failure_line(&failed, failed.len());
@@ -278,7 +292,7 @@ async fn finish_apply(
             message: format!("{display} could not be applied as a whole: {line}"),
             stalled: true,
         });
-        edits.phase = Some((sequence, Phase::Failed));
+        edits.turn(sequence, Phase::Failed);
         return Ok(Again::Never);
     }
     open.fail(Vec::new(), Vec::new());

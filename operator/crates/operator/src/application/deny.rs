@@ -54,8 +54,8 @@ pub(crate) async fn deny(
         state.denying = Some(open);
         return Err(error);
     }
-    edits.phase = Some((open.spec.sequence, Phase::Denied));
-    edits.attempted = Some(Attempted {
+    edits.turn(open.spec.sequence, Phase::Denied);
+    edits.attempt(Attempted {
         commit: revision.commit.clone(),
         sequence: open.spec.sequence,
         digest: None,

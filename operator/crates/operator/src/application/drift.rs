@@ -35,7 +35,8 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
             _ if state.fights.ready_at(id, now).is_some() => false,
             (Some(sealed), Some(record)) => correction(sealed, record, mode, additions, now).is_some(),
             (Some(_), None) => mode == DriftMode::Correct,
-            (None, _) => false,
+            // Begun and not brought to an end: a create that failed, or whose answer was lost.
+            (None, _) => true,
         })
 }
 
@@ -92,22 +93,23 @@ pub(crate) async fn correct_drift(
         return Ok(Again::Never);
     };
     let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;
+    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing);
+    let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
+    // Also those that failed: else one that cannot be put back would make the others be tried without end.
+    for step in &steps {
+        let known = described.iter().find(|d| d.id == step.id);
+        let manager = known.and_then(|d| d.manager.as_deref());
+        let paths = known.map(|d| d.paths.as_slice()).unwrap_or_default();
+        state.fights.record(&step.id, now, manager, paths);
+    }
     if !report.complete() {
         return Err(format!(
             "drift could not be put back: {}",
             failure_line(&report.failed, report.failed.len())
         ));
     }
-    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing);
-    let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
     if steps.is_empty() {
         return Ok(Again::Never);
-    }
-    for step in &steps {
-        let known = described.iter().find(|d| d.id == step.id);
-        let manager = known.and_then(|d| d.manager.as_deref());
-        let paths = known.map(|d| d.paths.as_slice()).unwrap_or_default();
-        state.fights.record(&step.id, now, manager, paths);
     }
     state.drift.count += i64::try_from(steps.len()).unwrap_or(i64::MAX);
     state.drift.last = Some(now);

@@ -78,6 +78,8 @@ pub(crate) async fn finalize(
         let note = format!("left running: {}", kept.join(", "));
         operator.event(status::reference(key, app), false, "Orphaned", "Delete", &note);
     }
+    // Read anew after an error: the finalizer goes only when no shard is left.
+    state.inventory = None;
     for shard in std::mem::take(&mut state.shards).objects {
         operator.delete_shard(&shard).await?;
     }

@@ -49,7 +49,7 @@ pub(crate) async fn carry_out(
     let plan = approved.get();
     let before = state.inventory.clone().unwrap_or_default();
     inventory::store(operator, key, app, state, plan.intended(&before)).await?;
-    operator.leave_to_others(key, &plan.rendered);
+    operator.leave_to_others(key, plan);
     operator.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
     let started = Instant::now();
     let (sender, mut outcomes) = mpsc::channel(256);
@@ -63,6 +63,7 @@ pub(crate) async fn carry_out(
     };
     let (execution, ()) = tokio::join!(execution, collect);
     report.not_attempted = execution.not_attempted;
+    operator.own_objects(key, &set);
     inventory::store(operator, key, app, state, set).await?;
     operator.metrics.stage("apply", started.elapsed());
     Ok(report)

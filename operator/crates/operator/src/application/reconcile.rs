@@ -48,7 +48,7 @@ async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: 
     };
     let again = match result {
         Ok(again) => {
-            if !matches!(state.obstacle, Some(Progress::Failed { stalled: false, .. })) {
+            if !is_retried(state) {
                 state.failures = 0;
             }
             again
@@ -57,9 +57,15 @@ async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: 
     };
     if !deleting {
         let observed = look(operator, app, state);
-        status::write(operator, key, app, state, observed.as_ref(), edits).await;
+        let answered = !is_retried(state);
+        status::write(operator, key, app, state, observed.as_ref(), edits, answered).await;
     }
     again
+}
+
+/// True when what was to be done failed in a way that is tried again by itself.
+fn is_retried(state: &AppState) -> bool {
+    matches!(state.obstacle, Some(Progress::Failed { stalled: false, .. }))
 }
 
 /// The Application with the status as this process knows it: the watch may bring an older one, and a write may have failed.
@@ -125,6 +131,7 @@ async fn step(
     operator.set_finalizer(key, app, true).await?;
     inventory::load(operator, key, state).await?;
     release::resume(operator, key, app, state).await?;
+    verify::complete_record(operator, key, app, state, edits).await?;
     state.obstacle = None;
     if let Some((message, until)) = gate::suspended(app.spec.suspend.as_ref(), Timestamp::now()) {
         state.obstacle = Some(Progress::Waiting {

@@ -72,7 +72,7 @@ impl Open {
             Phase::Succeeded => times.healthy.clone_from(&time),
             Phase::Failed | Phase::RolledBack | Phase::Superseded | Phase::Denied => {}
         }
-        if phase.is_final() {
+        if phase.is_final() && times.finished.is_none() {
             times.finished = time;
         }
         self.status.phase = phase;

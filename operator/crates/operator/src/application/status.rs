@@ -23,6 +23,23 @@ pub(crate) struct Edits {
     pub(crate) phase: Option<(i64, Phase)>,
 }
 
+impl Edits {
+    /// Sets the phase of a release. One reconcile may deny a commit and look after an older release: the newer is shown.
+    pub(crate) fn turn(&mut self, sequence: i64, phase: Phase) {
+        if self.phase.is_none_or(|(newest, _)| sequence >= newest) {
+            self.phase = Some((sequence, phase));
+        }
+    }
+
+    /// Sets what was tried, likewise.
+    pub(crate) fn attempt(&mut self, attempted: Attempted) {
+        let newest = self.attempted.as_ref().map(|a| a.sequence);
+        if newest.is_none_or(|newest| attempted.sequence >= newest) {
+            self.attempted = Some(attempted);
+        }
+    }
+}
+
 /// What runs now.
 pub(crate) struct Applied {
     pub(crate) commit: String,
@@ -38,7 +55,7 @@ pub(crate) struct Attempted {
 }
 
 /// Brings the status in memory to what is known now, and writes it if it changed. `observed` is `None` while it is not
-/// known what belongs to the Application.
+/// known what belongs to the Application; `answered` when a request by annotation was carried out and need not be repeated.
 pub(crate) async fn write(
     operator: &Operator,
     key: &Key,
@@ -46,11 +63,14 @@ pub(crate) async fn write(
     state: &mut AppState,
     observed: Option<&Observed>,
     edits: Edits,
+    answered: bool,
 ) {
     let mut status = app.status.clone().unwrap_or_default();
     edit(&mut status, edits);
     count_drift(&mut status, std::mem::take(&mut state.drift));
-    status.last_handled_requested_at = requested_at(app.metadata.annotations.as_ref());
+    if answered {
+        status.last_handled_requested_at = requested_at(app.metadata.annotations.as_ref());
+    }
     let nothing = Progress::Waiting {
         reason: "Pending",
         message: "Has not been looked at yet".to_owned(),

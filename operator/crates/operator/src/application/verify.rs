@@ -72,7 +72,7 @@ pub(crate) async fn verify(
         open.turn(Phase::Verifying, &message, now);
         release::write(operator, key, open).await?;
     }
-    edits.phase = Some((open.spec.sequence, Phase::Verifying));
+    edits.turn(open.spec.sequence, Phase::Verifying);
     state.progress = Some(Progress::Working {
         reason: "Verifying",
         message,
@@ -80,10 +80,31 @@ pub(crate) async fn verify(
     Ok(Again::at(deadline).sooner(Again::after(POD_LOOK)))
 }
 
+/// Writes the end of a release again whose first writing failed: it may have got through, so that it must stay as it is.
+pub(crate) async fn complete_record(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    state: &mut AppState,
+    edits: &mut Edits,
+) -> Result<(), String> {
+    let Some(open) = state.open.as_mut().filter(|open| open.status.phase.is_final()) else {
+        return Ok(());
+    };
+    let (phase, message) = (open.status.phase, open.status.display.message.clone());
+    release::finish(operator, key, app, open, phase, &message).await?;
+    edits.turn(open.spec.sequence, phase);
+    if phase == Phase::Succeeded {
+        edits.good_release = Some(open.name.clone());
+    }
+    state.open = None;
+    Ok(())
+}
+
 /// The record is final: everything was applied, whatever became of its health.
 fn close(state: &mut AppState, edits: &mut Edits, phase: Phase) -> Again {
     if let Some(open) = state.open.take() {
-        edits.phase = Some((open.spec.sequence, phase));
+        edits.turn(open.spec.sequence, phase);
     }
     state.progress = Some(Progress::Synced);
     Again::Never
