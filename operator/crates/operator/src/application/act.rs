@@ -10,7 +10,7 @@ use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Inputs, Plan, Step, plan};
 use tidegate_core::record::{self, failure_line};
-use tidegate_core::status::{Progress, observe};
+use tidegate_core::status::Progress;
 
 use crate::application::deny::trigger;
 use crate::application::desired::desired;
@@ -19,7 +19,7 @@ use crate::application::reconcile::settle;
 use crate::application::release::{self, Open, Subject};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, outcome, verify};
+use crate::application::{AppState, outcome};
 use crate::state::Again;
 
 /// Plans, asks the gate, and carries out.
@@ -318,15 +318,7 @@ async fn finish_apply(
         .metrics
         .stage("commit_to_live", open.started.elapsed());
     open.status.times.applied = Some(Timestamp::now().to_string());
-    let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(
-        &set,
-        &turn.operator.live_of(&set),
-        &turn.app.spec.drift,
-        &state.fights,
-        Timestamp::now(),
-    );
-    verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
+    settle(turn, state, edits).await
 }
 
 /// Failures of the API server know the object; git knows the file.
