@@ -50,12 +50,6 @@ pub struct Hold {
 }
 
 impl LiveRecord {
-    /// Everything that drift is seen by, in one text: a correction that leaves it as it was is not repeated.
-    pub fn fingerprint(&self) -> String {
-        let ours = self.ours.as_deref().unwrap_or_default();
-        format!("{ours} {}", self.foreign.join(" "))
-    }
-
     /// The hold that is in force. One without a readable end is none: a break-glass must expire.
     pub fn held(&self, now: jiff::Timestamp) -> Option<Hold> {
         let (until, reason) = self.hold.as_deref()?.trim().split_once(char::is_whitespace)?;
