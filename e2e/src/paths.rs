@@ -152,3 +152,20 @@ fn built(binary: &str) -> Option<PathBuf> {
     let path = root().join("e2e/.cache/bin").join(format!("{binary}-{version}"));
     path.is_file().then_some(path)
 }
+
+/// The custom resources that the chart brings, as `plural.group`, by the files of crds/.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn custom_resources() -> Result<Vec<String>> {
+    let dir = root().join("crds");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(&dir).map_err(Error::file(&dir))? {
+        let path = entry.map_err(Error::file(&dir))?.path();
+        if let Some(plural) = path.file_stem() {
+            names.push(format!("{}.tidegate.io", plural.display()));
+        }
+    }
+    names.sort();
+    Ok(names)
+}

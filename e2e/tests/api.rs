@@ -2,14 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
-use tidegate_e2e::{Cluster, Options};
-
-const CRDS: [&str; 4] = [
-    "applications.tidegate.io",
-    "gitrepositories.tidegate.io",
-    "inventories.tidegate.io",
-    "releases.tidegate.io",
-];
+use tidegate_e2e::{Cluster, Options, paths};
 
 /// A cluster without nodes: nothing here runs a pod. The chart brings the CRDs.
 async fn cluster() -> &'static Cluster {
@@ -23,13 +16,6 @@ async fn cluster() -> &'static Cluster {
         };
         let cluster = Cluster::start(options).await.unwrap();
         cluster.helm_install_chart(&["replicaCount=0"]).await.unwrap();
-        for crd in CRDS {
-            let crd = format!("crd/{crd}");
-            cluster
-                .kubectl(&["wait", "--for=condition=Established", "--timeout=60s", &crd])
-                .await
-                .unwrap();
-        }
         cluster
     };
     SHARED.get_or_init(start).await
@@ -179,7 +165,7 @@ async fn the_least_that_can_be_written_is_completed_by_defaults() {
 #[tokio::test]
 async fn kubectl_explains_every_kind() {
     let cluster = cluster().await;
-    for kind in CRDS {
+    for kind in paths::custom_resources().unwrap() {
         let text = cluster
             .kubectl(&["explain", &format!("{kind}.spec")])
             .await
@@ -270,7 +256,7 @@ async fn the_chart_gives_what_the_table_of_rights_says() {
 #[tokio::test]
 async fn the_plain_manifest_is_accepted() {
     let cluster = cluster().await;
-    let manifest = tidegate_e2e::paths::root().join("manifests/install.yaml");
+    let manifest = paths::root().join("manifests/install.yaml");
     let file = manifest.display().to_string();
     let output = cluster
         .kubectl_output(&[
