@@ -1,49 +1,18 @@
 //! What the controllers ask of the API server, with errors as lines for people.
 
-use std::collections::{BTreeMap, HashSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
-use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use serde::Serialize;
-use serde_json::Value;
 use tidegate_api::inventory::InventorySpec;
 use tidegate_api::{Application, Inventory, Release, names};
 use tidegate_cluster::events::{News, Regarding};
 use tidegate_cluster::own::{Own, OwnKind};
-use tidegate_cluster::{ExecuteContext, Execution, Outcome};
-use tidegate_core::additions::added_paths;
-use tidegate_core::catalog::Gvk;
-use tidegate_core::desired::Rendered;
-use tidegate_core::gate::Approved;
-use tidegate_core::inventory::{self, InventorySet, layout_of};
-use tidegate_core::live::{lost_paths, reduce};
-use tidegate_core::object::ObjectId;
-use tidegate_core::ownership::Owner;
-use tidegate_core::plan::{Cause, Live, Plan, Step, comparable};
-use tidegate_core::schema::SchemaSet;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tidegate_core::inventory::{self, layout_of};
 
 use crate::application::label_value;
 use crate::state::Operator;
 use crate::store::Key;
-
-/// How long the first list of a kind may take.
-const SYNC: Duration = Duration::from_secs(30);
-/// How long a CustomResourceDefinition may take to become Established.
-const ESTABLISHED: Duration = Duration::from_secs(30);
-
-/// What is known of one drifted object, for people.
-pub(crate) struct DriftedObject {
-    pub(crate) id: ObjectId,
-    /// Field manager that did it.
-    pub(crate) manager: Option<String>,
-    /// Paths of fields; empty for Secrets and deleted objects.
-    pub(crate) paths: Vec<String>,
-    /// One line of `status.drift.fields`.
-    pub(crate) line: String,
-}
 
 impl Operator {
     /// Patches a status to what it should be; sends nothing when it is that already. True when something was sent.
@@ -98,159 +67,6 @@ impl Operator {
             .into_iter()
             .map(|(key, value)| (key, value.0))
             .collect())
-    }
-
-    /// Schemas of at least these group versions.
-    pub(crate) async fn schemas(&self, wanted: &[(String, String)]) -> Result<SchemaSet, String> {
-        self.schema_cache
-            .schemas(&self.clients, wanted)
-            .await
-            .map_err(|e| e.to_string())
-    }
-
-    /// Live records of an inventory's objects.
-    pub(crate) fn live_of(&self, set: &InventorySet) -> Live {
-        self.live
-            .snapshot_for(set.entries.iter().map(|(id, entry)| (id, entry.version.as_str())))
-    }
-
-    /// Watches the kinds of these objects from now on. Kinds that are not served are left to the caller.
-    pub(crate) fn watch_kinds<'a>(&self, objects: impl Iterator<Item = (&'a ObjectId, &'a str)>) -> Vec<Gvk> {
-        let catalog = self.catalog();
-        let gvks: HashSet<Gvk> = objects
-            .map(|(id, version)| Gvk::new(&id.group, version, &id.kind))
-            .collect();
-        let mut watched = Vec::new();
-        for gvk in gvks {
-            if let Some(info) = catalog.get(&gvk) {
-                self.live.ensure(&gvk, info);
-                watched.push(gvk);
-            }
-        }
-        watched
-    }
-
-    /// Watches the kinds of an inventory and waits until what is known of them is complete.
-    pub(crate) async fn sync_kinds(&self, set: &InventorySet) -> Result<(), String> {
-        let objects = set.entries.iter().map(|(id, entry)| (id, entry.version.as_str()));
-        self.synced(self.watch_kinds(objects)).await
-    }
-
-    /// Reads those objects again that the watch brought before it was known which of their fields others may set.
-    pub(crate) async fn reread(&self, set: &InventorySet) -> Result<(), String> {
-        let live = self.live_of(set);
-        for (id, entry) in &set.entries {
-            let (Some(sealed), Some(record)) = (&entry.sealed, live.get(id)) else {
-                continue;
-            };
-            if !record.deleting && !comparable(sealed, record) {
-                let read = self.live.reread(id, &entry.version).await;
-                read.map_err(|e| e.to_string())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Operator::sync_kinds`], for a desired set.
-    pub(crate) async fn sync_desired(&self, rendered: &Rendered) -> Result<(), String> {
-        let objects = rendered
-            .objects
-            .iter()
-            .map(|object| (&object.id, &*object.version));
-        self.synced(self.watch_kinds(objects)).await
-    }
-
-    async fn synced(&self, gvks: Vec<Gvk>) -> Result<(), String> {
-        if let Some(failure) = gvks.iter().find_map(|gvk| self.live.failure(gvk)) {
-            return Err(failure);
-        }
-        self.live
-            .wait_synced(&gvks, SYNC)
-            .await
-            .map_err(|e| e.to_string())
-    }
-
-    /// Carries an approved plan out.
-    pub(crate) async fn execute(
-        &self,
-        approved: &Approved<Plan>,
-        app: &Application,
-        owner: &Owner,
-        outcomes: mpsc::Sender<Outcome>,
-    ) -> Execution {
-        let catalog = self.catalog();
-        let lives = |other: &Owner| {
-            self.applications
-                .get(&Key::new(&other.namespace, &other.application))
-                .is_some()
-        };
-        let context = ExecuteContext {
-            catalog: &catalog,
-            owner,
-            adopt: app.spec.adopt,
-            owner_lives: &lives,
-            key: &self.key,
-            cancel: CancellationToken::new(),
-            concurrency: self.settings.apply_concurrency,
-            established_timeout: ESTABLISHED,
-        };
-        self.executor.execute(approved, context, outcomes).await
-    }
-
-    /// An object as it is now; `None` when it cannot be read.
-    pub(crate) async fn read_object(&self, id: &ObjectId, version: &str) -> Option<Value> {
-        let gvk = Gvk::new(&id.group, version, &id.kind);
-        let info = self.catalog().get(&gvk)?.clone();
-        self.clients.object(&gvk, &info.plural, id).await.ok().flatten()
-    }
-
-    /// Pods that a selector chooses; none when they cannot be read.
-    pub(crate) async fn pods(&self, namespace: &str, selector: &str) -> Vec<Value> {
-        self.clients
-            .pods_for(namespace, selector)
-            .await
-            .unwrap_or_default()
-    }
-
-    /// Reads what drifted objects look like now, before they are put back. At most five are read.
-    pub(crate) async fn describe_drift(&self, plan: &Plan) -> Vec<DriftedObject> {
-        let drifted = plan
-            .steps
-            .iter()
-            .filter(|s| matches!(s.cause, Cause::Drifted | Cause::Added | Cause::Missing));
-        let mut described = Vec::new();
-        for step in drifted.take(5) {
-            described.push(self.describe_one(plan, step).await);
-        }
-        described
-    }
-
-    async fn describe_one(&self, plan: &Plan, step: &Step) -> DriftedObject {
-        let id = step.id.clone();
-        let Some(live) = self.read_object(&id, &step.version).await else {
-            return DriftedObject {
-                line: format!("{id} (deleted)"),
-                manager: None,
-                paths: Vec::new(),
-                id,
-            };
-        };
-        let object = plan.rendered.get(&id);
-        let desired = object.map(|o| &o.body);
-        let ignored = object.map(|o| &*o.ignored).unwrap_or_default();
-        let secret = id.group.is_empty() && &*id.kind == "Secret";
-        let paths = match (step.cause, &step.accepted) {
-            _ if secret => Vec::new(),
-            (Cause::Added, Some(accepted)) => added_paths(&live, &self.key, ignored, accepted, 3),
-            _ => desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default(),
-        };
-        let record = reduce(&live, &self.key, Timestamp::now(), ignored);
-        DriftedObject {
-            manager: record.and_then(|(_, record)| record.last_foreign_manager),
-            line: format!("{id} {}", paths.join(" ")).trim_end().to_owned(),
-            paths,
-            id,
-        }
     }
 
     /// Releases of an Application's name.

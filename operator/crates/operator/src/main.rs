@@ -16,6 +16,7 @@ mod settings;
 mod source;
 mod state;
 mod store;
+mod target;
 mod wiring;
 
 use std::process::ExitCode;

@@ -80,7 +80,11 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
     let election_stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(wiring::watch_own_kinds(operator.clone(), ready, stop.clone()));
-    tasks.spawn(wiring::follow_live_changes(operator.clone(), stop.clone()));
+    tasks.spawn(wiring::follow_live_changes(
+        operator.clone(),
+        operator.home.clone(),
+        stop.clone(),
+    ));
     tasks.spawn(wiring::refresh_kinds(operator.clone(), stop.clone()));
     for _ in 0..operator.settings.workers.max(1) {
         tasks.spawn(work_on_applications(operator.clone(), stop.clone()));

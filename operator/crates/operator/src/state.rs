@@ -2,30 +2,27 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use tidegate_api::{Application, GitRepository, Inventory, Release};
+use tidegate_cluster::LeaseGuard;
 use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::Own;
-use tidegate_cluster::{Clients, Executor, LeaseGuard, LiveMap, SchemaCache};
 use tidegate_core::catalog::Catalog;
 use tidegate_core::digest::DigestKey;
-use tidegate_core::inventory::InventorySet;
-use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
-use tidegate_core::plan::Plan;
 use tidegate_git::{GitPool, Remote, Revision};
 use tokio::time::Instant;
 
 use crate::application::AppState;
-use crate::ignored_fields::IgnoredFields;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::store::{Key, Store};
+use crate::target::Target;
 
 /// A source that was fetched in this process: its mirror has the revision.
 #[derive(Clone)]
@@ -72,16 +69,14 @@ impl Again {
 /// See the module's header.
 pub(crate) struct Operator {
     pub(crate) settings: RunSettings,
-    pub(crate) clients: Clients,
+    /// The cluster that the operator runs in.
+    pub(crate) home: Arc<Target>,
     pub(crate) own_applications: Own<Application>,
     pub(crate) own_repositories: Own<GitRepository>,
     pub(crate) releases: Own<Release>,
     pub(crate) inventories: Own<Inventory>,
     pub(crate) secrets: Own<Secret>,
-    pub(crate) executor: Executor,
     pub(crate) lease: LeaseGuard,
-    pub(crate) live: LiveMap,
-    pub(crate) schema_cache: SchemaCache,
     pub(crate) recorder: EventRecorder,
     pub(crate) git: GitPool,
     pub(crate) metrics: Metrics,
@@ -93,13 +88,9 @@ pub(crate) struct Operator {
     pub(crate) repository_queue: Queue<Key>,
     /// True once all Applications and sources were seen: before that nobody knows whose an object is.
     pub(crate) in_view: tokio::sync::watch::Sender<bool>,
-    pub(crate) catalog: RwLock<Arc<Catalog>>,
-    pub(crate) kinds: AtomicU64,
     /// Number of the next reconcile; starts anywhere.
     pub(crate) reconciles: AtomicU64,
     pub(crate) states: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<AppState>>>>,
-    pub(crate) owners: RwLock<HashMap<ObjectId, Key>>,
-    pub(crate) ignored: Arc<IgnoredFields>,
 }
 
 impl Operator {
@@ -115,11 +106,7 @@ impl Operator {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
-        self.owners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, owner| owner != key);
-        self.ignored.replace(key, std::iter::empty());
+        self.home.forget(key);
     }
 
     /// Drops the memory of one Application after a panic: everything is read anew.
@@ -152,35 +139,6 @@ impl Operator {
         hasher.finish()
     }
 
-    /// Notes which Application is woken by changes of its inventory's objects, and which of their fields others may set.
-    /// Comes from the inventory, never from metadata.
-    pub(crate) fn own_objects(&self, key: &Key, set: &InventorySet) {
-        let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
-        owners.retain(|_, owner| owner != key);
-        owners.extend(set.entries.keys().map(|id| (id.clone(), key.clone())));
-        drop(owners);
-        let sealed = set.entries.iter().filter_map(|(id, entry)| {
-            let sealed = entry.sealed.as_ref().filter(|s| !s.ignored.is_empty())?;
-            Some((id, &*sealed.ignored))
-        });
-        self.ignored.replace(key, sealed);
-    }
-
-    /// Notes the fields that others may set in objects that are about to be written.
-    pub(crate) fn leave_to_others(&self, key: &Key, plan: &Plan) {
-        let objects = plan.steps.iter().filter_map(|step| plan.rendered.get(&step.id));
-        self.ignored.put(key, objects.map(|o| (&o.id, &*o.ignored)));
-    }
-
-    /// The Application that is woken by changes of an object.
-    pub(crate) fn application_of(&self, id: &ObjectId) -> Option<Key> {
-        self.owners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(id)
-            .cloned()
-    }
-
     /// Wakes the Applications that read a source.
     pub(crate) fn wake_applications_of(&self, source: &Key) {
         let reads = |key: &Key, app: &Application| {
@@ -208,43 +166,22 @@ impl Operator {
         self.repository_queue.add(source);
     }
 
-    /// The kinds that the API server serves.
-    pub(crate) fn catalog(&self) -> Arc<Catalog> {
-        self.catalog
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
-    }
-
-    /// Counts changes of the served kinds.
-    pub(crate) fn kinds_version(&self) -> u64 {
-        self.kinds.load(Ordering::Acquire)
-    }
-
-    /// Reads the served kinds anew. When they changed, all Applications are looked at again, whoever saw it first: a
-    /// refused one may be admissible now.
-    pub(crate) async fn refresh_catalog(&self) -> Result<Arc<Catalog>, String> {
-        let fresh = tidegate_cluster::discovery::catalog(&self.clients)
-            .await
-            .map_err(|e| e.to_string())?;
-        let fresh = Arc::new(fresh);
-        if self.take_catalog(&fresh) {
+    /// Reads a cluster's served kinds anew. When they changed, all Applications are looked at again, whoever saw it
+    /// first: a refused one may be admissible now.
+    pub(crate) async fn refresh_catalog(&self, target: &Target) -> Result<Arc<Catalog>, String> {
+        let (catalog, changed) = target.refresh_catalog().await?;
+        if changed {
             for key in self.applications.keys(|_, _| true) {
                 self.application_queue.add(key);
             }
         }
-        Ok(fresh)
+        Ok(catalog)
     }
 
-    /// True when it differs from the one that was known.
-    fn take_catalog(&self, fresh: &Arc<Catalog>) -> bool {
-        let mut current = self.catalog.write().unwrap_or_else(PoisonError::into_inner);
-        if **current == **fresh {
-            return false;
-        }
-        *current = fresh.clone();
-        self.kinds.fetch_add(1, Ordering::AcqRel);
-        true
+    /// True while that Application exists.
+    pub(crate) fn lives(&self, owner: &Owner) -> bool {
+        let key = Key::new(&owner.namespace, &owner.application);
+        self.applications.get(&key).is_some()
     }
 
     /// Comes back to a key when the reconcile asked for it.

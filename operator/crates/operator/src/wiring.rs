@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,13 +14,11 @@ use tidegate_api::condition::{READY, STALLED, condition};
 use tidegate_api::{Application, GitRepository};
 use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::{Own, OwnEvent, OwnKind};
-use tidegate_cluster::{Clients, Executor, LeaseGuard, LiveMap, SchemaCache};
-use tidegate_core::object::ObjectId;
+use tidegate_cluster::{Clients, LeaseGuard};
 use tidegate_git::GitPool;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::ignored_fields::IgnoredFields;
 use crate::key;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
@@ -28,6 +26,7 @@ use crate::settings::RunSettings;
 use crate::source::requested_at;
 use crate::state::Operator;
 use crate::store::{Key, Store};
+use crate::target::Target;
 
 /// Threads for git: each holds one fetch or one read of a mirror.
 const GIT_THREADS: usize = 4;
@@ -59,40 +58,32 @@ pub(crate) async fn assemble(
     stop: &CancellationToken,
 ) -> Result<Arc<Operator>, String> {
     let key = key::load(clients.request.clone(), &settings.namespace).await?;
-    let catalog = tidegate_cluster::discovery::catalog(&clients)
-        .await
-        .map_err(|e| e.to_string())?;
+    let home = Target::connect(
+        clients.clone(),
+        lease.clone(),
+        &settings.installation,
+        key.clone(),
+    )
+    .await?;
     let git = GitPool::new(settings.cache_dir.join("mirrors"), GIT_THREADS)
         .map_err(|e| format!("--cache-dir {}: {e}", settings.cache_dir.display()))?;
-    let ignored = Arc::new(IgnoredFields::default());
-    let lookup = {
-        let ignored = ignored.clone();
-        Arc::new(move |id: &ObjectId| ignored.of(id))
-    };
     Ok(Arc::new(Operator {
         own_applications: Own::new(clients.clone(), lease.clone()),
         own_repositories: Own::new(clients.clone(), lease.clone()),
         releases: Own::new(clients.clone(), lease.clone()),
         inventories: Own::new(clients.clone(), lease.clone()),
         secrets: Own::new(clients.clone(), lease.clone()),
-        executor: Executor::new(clients.clone(), lease.clone()),
         recorder: EventRecorder::start(clients.clone(), lease.clone(), identity, stop.clone()),
-        live: LiveMap::new(clients.clone(), &settings.installation, key.clone(), lookup),
-        schema_cache: SchemaCache::new(),
         applications: Store::new(),
         repositories: Store::new(),
         sources: Store::new(),
         application_queue: Queue::new(),
         repository_queue: Queue::new(),
         in_view: tokio::sync::watch::Sender::new(false),
-        catalog: RwLock::new(Arc::new(catalog)),
-        kinds: AtomicU64::new(0),
         reconciles: AtomicU64::new(u64::from(random()?) << 16),
         states: Mutex::new(HashMap::new()),
-        owners: RwLock::new(HashMap::new()),
-        ignored,
+        home: Arc::new(home),
         settings,
-        clients,
         lease,
         git,
         metrics,
@@ -278,15 +269,19 @@ async fn stall<K: OwnKind + Resource>(
 }
 
 /// Wakes the Applications whose live objects changed, until `stop`.
-pub(crate) async fn follow_live_changes(operator: Arc<Operator>, stop: CancellationToken) {
+pub(crate) async fn follow_live_changes(
+    operator: Arc<Operator>,
+    target: Arc<Target>,
+    stop: CancellationToken,
+) {
     loop {
         let changed = tokio::select! {
             () = stop.cancelled() => return,
-            changed = operator.live.changes() => changed,
+            changed = target.live.changes() => changed,
         };
         let at = Instant::now() + SETTLE;
         for id in changed {
-            if let Some(key) = operator.application_of(&id) {
+            if let Some(key) = target.application_of(&id) {
                 operator.application_queue.add_at(key, at);
             }
         }
@@ -300,7 +295,7 @@ pub(crate) async fn refresh_kinds(operator: Arc<Operator>, stop: CancellationTok
             () = stop.cancelled() => return,
             () = tokio::time::sleep(KINDS_REFRESH) => {}
         }
-        if let Err(error) = operator.refresh_catalog().await {
+        if let Err(error) = operator.refresh_catalog(&operator.home).await {
             tracing::warn!(%error, "the served kinds could not be read");
         }
     }

@@ -43,7 +43,7 @@ async fn advance(
     rendered: Arc<Rendered>,
 ) -> Result<Again, String> {
     let set = state.inventory.clone().unwrap_or_default();
-    turn.operator.sync_desired(&rendered).await?;
+    turn.target.sync_desired(&rendered).await?;
     supersede(turn, state, &rendered).await?;
     let plan = make_plan(turn, &set, &rendered);
     if plan.is_empty() && plan.forgotten.is_empty() {
@@ -110,7 +110,7 @@ fn failed_before(turn: &Turn<'_>) -> Progress {
 }
 
 fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> Plan {
-    let live = turn.operator.live_of(set);
+    let live = turn.target.live_of(set);
     plan(&Inputs {
         rendered,
         inventory: set,
@@ -204,7 +204,16 @@ async fn release_plan(
     for step in approved.get().steps.iter().filter(brings) {
         state.fights.forget(&step.id);
     }
-    let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;
+    let report = outcome::carry_out(
+        turn.operator,
+        turn.target,
+        turn.key,
+        turn.app,
+        turn.owner,
+        state,
+        &approved,
+    )
+    .await?;
     finish_apply(turn, state, edits, &rendered, report).await
 }
 
@@ -243,9 +252,16 @@ async fn previous(turn: &Turn<'_>, rendered: &Rendered) -> Option<Arc<Rendered>>
     if commit == turn.source.revision.commit || rendered.objects.is_empty() {
         return None;
     }
-    desired(turn.operator, turn.app, turn.owner, &turn.source.remote, &commit)
-        .await
-        .ok()
+    desired(
+        turn.operator,
+        turn.target,
+        turn.app,
+        turn.owner,
+        &turn.source.remote,
+        &commit,
+    )
+    .await
+    .ok()
 }
 
 async fn finish_apply(

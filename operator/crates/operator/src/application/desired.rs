@@ -13,6 +13,7 @@ use tidegate_git::{Class, EntryKind as GitKind, Remote, Snapshot};
 use tidegate_render::{EntryKind, Selection, SourceEntry, SourceFile, ignore_file, select};
 
 use crate::state::Operator;
+use crate::target::Target;
 
 /// Why there is no desired set.
 pub(crate) enum Refusal {
@@ -40,6 +41,7 @@ impl From<tidegate_git::Error> for Refusal {
 /// Makes the set of one commit. An empty set is refused: it would delete everything.
 pub(crate) async fn desired(
     operator: &Operator,
+    target: &Target,
     app: &Application,
     owner: &Owner,
     remote: &Remote,
@@ -67,7 +69,7 @@ pub(crate) async fn desired(
             stalled: true,
         });
     }
-    let admitted = check(operator, app, owner, raw).await?;
+    let admitted = check(operator, target, app, owner, raw).await?;
     operator.metrics.stage("render", started.elapsed());
     Ok(admitted)
 }
@@ -126,14 +128,15 @@ fn kind(kind: GitKind) -> EntryKind {
 
 async fn check(
     operator: &Operator,
+    target: &Target,
     app: &Application,
     owner: &Owner,
     raw: Vec<RawObject>,
 ) -> Result<Arc<Rendered>, Refusal> {
-    let mut catalog = operator.catalog();
+    let mut catalog = target.catalog();
     if raw.iter().any(|object| !known(&catalog, object)) {
         catalog = operator
-            .refresh_catalog()
+            .refresh_catalog(target)
             .await
             .map_err(|e| failed("DiscoveryFailed", e))?;
     }
@@ -145,7 +148,7 @@ async fn check(
         .collect();
     versions.sort_unstable();
     versions.dedup();
-    let schemas = operator
+    let schemas = target
         .schemas(&versions)
         .await
         .map_err(|e| failed("SchemaUnavailable", e))?;

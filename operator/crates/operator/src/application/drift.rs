@@ -22,7 +22,7 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
         return true;
     }
     let Some(set) = &state.inventory else { return false };
-    let live = turn.operator.live_of(set);
+    let live = turn.target.live_of(set);
     if state.leaving.iter().any(|id| !live.contains_key(id)) {
         return true;
     }
@@ -46,7 +46,7 @@ pub(crate) fn next_correction(turn: &Turn<'_>, state: &AppState) -> Again {
         return Again::Never;
     };
     let now = Timestamp::now();
-    let live = turn.operator.live_of(set);
+    let live = turn.target.live_of(set);
     let holds = live.values().filter_map(|record| record.held(now));
     let ends = holds.map(|hold| hold.until).chain(state.fights.next(now));
     ends.min().map_or(Again::Never, Again::at)
@@ -74,7 +74,16 @@ pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<
     let Some(commit) = being_written(state).or(newest).or(applied) else {
         return Ok(None);
     };
-    match desired(turn.operator, turn.app, turn.owner, &turn.source.remote, commit).await {
+    match desired(
+        turn.operator,
+        turn.target,
+        turn.app,
+        turn.owner,
+        &turn.source.remote,
+        commit,
+    )
+    .await
+    {
         Ok(rendered) => Ok(Some(rendered)),
         Err(Refusal::Inadmissible(problems)) => Err(problem::summarize(&problems, 3)),
         Err(Refusal::Failed { message, .. }) => Err(message),
@@ -87,12 +96,21 @@ pub(crate) async fn correct_drift(
     state: &mut AppState,
     plan: Plan,
 ) -> Result<Again, String> {
-    let described = turn.operator.describe_drift(&plan).await;
+    let described = turn.target.describe_drift(&plan).await;
     let now = Timestamp::now();
     let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), now) else {
         return Ok(Again::Never);
     };
-    let report = outcome::carry_out(turn.operator, turn.key, turn.app, turn.owner, state, &approved).await?;
+    let report = outcome::carry_out(
+        turn.operator,
+        turn.target,
+        turn.key,
+        turn.app,
+        turn.owner,
+        state,
+        &approved,
+    )
+    .await?;
     let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing);
     let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
     // Also those that failed: else one that cannot be put back would make the others be tried without end.

@@ -14,10 +14,12 @@ use tidegate_core::record::failure_line;
 use crate::application::{AppState, inventory, outcome, release, status};
 use crate::state::{Again, Operator};
 use crate::store::Key;
+use crate::target::Target;
 
 /// One step towards the end. The finalizer goes only when nothing is left to delete.
 pub(crate) async fn finalize(
     operator: &Operator,
+    target: &Target,
     key: &Key,
     app: &Application,
     owner: &Owner,
@@ -32,7 +34,7 @@ pub(crate) async fn finalize(
     {
         return Ok(Again::Never);
     }
-    inventory::load(operator, key, state).await?;
+    inventory::load(operator, target, key, state).await?;
     end_release(operator, key, app, state).await;
     let set = state.inventory.clone().unwrap_or_default();
     let delete = match app.spec.deletion_policy {
@@ -41,9 +43,9 @@ pub(crate) async fn finalize(
         DeletionPolicy::MirrorPrune => app.spec.prune,
     };
     if delete {
-        operator.sync_kinds(&set).await?;
+        target.sync_kinds(&set).await?;
     }
-    let live = operator.live_of(&set);
+    let live = target.live_of(&set);
     let plan = teardown(&set, &live, delete, &operator.key);
     let kept: Vec<String> = plan
         .forgotten
@@ -54,7 +56,7 @@ pub(crate) async fn finalize(
     let Decision::Go(approved) = gate::decide(plan, None, Timestamp::now()) else {
         return Ok(Again::Never);
     };
-    let report = outcome::carry_out(operator, key, app, owner, state, &approved).await?;
+    let report = outcome::carry_out(operator, target, key, app, owner, state, &approved).await?;
     if !report.complete() {
         let line = failure_line(&report.failed, report.failed.len());
         let note = format!(

@@ -7,6 +7,7 @@ use tidegate_core::inventory::{InventorySet, Layout};
 use crate::application::AppState;
 use crate::state::Operator;
 use crate::store::Key;
+use crate::target::Target;
 
 /// An inventory's objects in the cluster.
 #[derive(Default)]
@@ -18,7 +19,12 @@ pub(crate) struct Shards {
 }
 
 /// Reads the inventory on the first reconcile after a start, and after a write that failed.
-pub(crate) async fn load(operator: &Operator, key: &Key, state: &mut AppState) -> Result<(), String> {
+pub(crate) async fn load(
+    operator: &Operator,
+    target: &Target,
+    key: &Key,
+    state: &mut AppState,
+) -> Result<(), String> {
     if state.inventory.is_some() {
         return Ok(());
     }
@@ -30,7 +36,7 @@ pub(crate) async fn load(operator: &Operator, key: &Key, state: &mut AppState) -
         layout: stored.layout,
         next_layout: stored.next_layout,
     };
-    operator.own_objects(key, &stored.set);
+    target.own_objects(key, &stored.set);
     state.inventory = Some(stored.set);
     Ok(())
 }
@@ -38,6 +44,7 @@ pub(crate) async fn load(operator: &Operator, key: &Key, state: &mut AppState) -
 /// Writes a new state of the inventory; does nothing when it is the one in the cluster.
 pub(crate) async fn store(
     operator: &Operator,
+    target: &Target,
     key: &Key,
     app: &Application,
     state: &mut AppState,
@@ -57,7 +64,7 @@ pub(crate) async fn store(
         layout,
         next_layout: old.next_layout.max(layout.number + 1),
     };
-    operator.own_objects(key, &set);
+    target.own_objects(key, &set);
     state.inventory = Some(set);
     Ok(())
 }

@@ -40,7 +40,7 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
             });
         }
     };
-    let kinds = turn.operator.kinds_version();
+    let kinds = turn.target.kinds_version();
     if let Some(known) = seen(turn, state, &tree, kinds) {
         return known;
     }
@@ -54,7 +54,16 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
             acted: false,
         })
     };
-    match desired(turn.operator, turn.app, turn.owner, &turn.source.remote, commit).await {
+    match desired(
+        turn.operator,
+        turn.target,
+        turn.app,
+        turn.owner,
+        &turn.source.remote,
+        commit,
+    )
+    .await
+    {
         Ok(rendered) => {
             state.newest = remember(None);
             Known::Admitted(rendered)

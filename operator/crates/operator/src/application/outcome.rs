@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::application::{AppState, inventory};
 use crate::state::Operator;
 use crate::store::Key;
+use crate::target::{Target, Terms};
 
 /// What came of an execution.
 #[derive(Default)]
@@ -40,6 +41,7 @@ impl Report {
 /// Writes the intended inventory, carries the plan out, seals the inventory.
 pub(crate) async fn carry_out(
     operator: &Operator,
+    target: &Target,
     key: &Key,
     app: &Application,
     owner: &Owner,
@@ -48,28 +50,35 @@ pub(crate) async fn carry_out(
 ) -> Result<Report, String> {
     let plan = approved.get();
     let before = state.inventory.clone().unwrap_or_default();
-    inventory::store(operator, key, app, state, plan.intended(&before)).await?;
-    operator.leave_to_others(key, plan);
-    operator.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
+    inventory::store(operator, target, key, app, state, plan.intended(&before)).await?;
+    target.leave_to_others(key, plan);
+    target.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
     let started = Instant::now();
     let (sender, mut outcomes) = mpsc::channel(256);
     let mut set = state.inventory.clone().unwrap_or_default();
     let mut report = Report::default();
-    let execution = operator.execute(approved, app, owner, sender);
+    let lives = |other: &Owner| operator.lives(other);
+    let terms = Terms {
+        owner,
+        adopt: app.spec.adopt,
+        owner_lives: &lives,
+        concurrency: operator.settings.apply_concurrency,
+    };
+    let execution = target.execute(approved, terms, sender);
     let collect = async {
         while let Some(outcome) = outcomes.recv().await {
-            absorb(operator, &mut set, &mut report, plan, outcome);
+            absorb(target, &mut set, &mut report, plan, outcome);
         }
     };
     let (execution, ()) = tokio::join!(execution, collect);
     report.not_attempted = execution.not_attempted;
-    operator.own_objects(key, &set);
-    inventory::store(operator, key, app, state, set).await?;
+    target.own_objects(key, &set);
+    inventory::store(operator, target, key, app, state, set).await?;
     operator.metrics.stage("apply", started.elapsed());
     Ok(report)
 }
 
-fn absorb(operator: &Operator, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
+fn absorb(target: &Target, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
     let Outcome { id, result } = outcome;
     match result {
         Ok(Done::Applied {
@@ -82,13 +91,13 @@ fn absorb(operator: &Operator, set: &mut InventorySet, report: &mut Report, plan
                 report.adopted.push(format!("{id} (from {from})"));
             }
             if let Some(entry) = set.entries.get_mut(&id) {
-                operator.live.record(id.clone(), &entry.version, live);
+                target.live.record(id.clone(), &entry.version, live);
                 entry.sealed = Some(sealed);
                 entry.prune = plan.rendered.get(&id).map(|o| o.prune).unwrap_or_default();
             }
         }
         Ok(Done::Deleted) => {
-            operator.live.forget(&id);
+            target.live.forget(&id);
             set.entries.remove(&id);
         }
         Ok(Done::Deleting) => {}

@@ -20,6 +20,7 @@ use crate::application::{AppState, finalize, inventory, release, verify};
 use crate::source::requested_at;
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
+use crate::target::Target;
 
 /// Brings one Application one step further. Returns when to come again.
 pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
@@ -39,12 +40,13 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
 
 async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: &mut AppState) -> Again {
     let owner = operator.owner(key);
+    let target = operator.home.clone();
     let mut edits = Edits::default();
     let deleting = app.metadata.deletion_timestamp.is_some();
     let result = if deleting {
-        finalize::finalize(operator, key, app, &owner, state).await
+        finalize::finalize(operator, &target, key, app, &owner, state).await
     } else {
-        step(operator, key, app, &owner, state, &mut edits).await
+        step(operator, &target, key, app, &owner, state, &mut edits).await
     };
     let again = match result {
         Ok(again) => {
@@ -56,7 +58,7 @@ async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: 
         Err(message) => retry(operator, key, state, deleting, message),
     };
     if !deleting {
-        let observed = look(operator, app, state);
+        let observed = look(&target, app, state);
         let answered = !is_retried(state);
         status::write(operator, key, app, state, observed.as_ref(), edits, answered).await;
     }
@@ -87,11 +89,11 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
 }
 
 /// The state of the objects; `None` while it is not known which they are.
-fn look(operator: &Operator, app: &Application, state: &mut AppState) -> Option<Observed> {
+fn look(target: &Target, app: &Application, state: &mut AppState) -> Option<Observed> {
     let set = state.inventory.as_ref()?;
     let mut observed = observe(
         set,
-        &operator.live_of(set),
+        &target.live_of(set),
         &app.spec.drift,
         &state.fights,
         Timestamp::now(),
@@ -122,6 +124,7 @@ fn retry(operator: &Operator, key: &Key, state: &mut AppState, deleting: bool, m
 
 async fn step(
     operator: &Arc<Operator>,
+    target: &Arc<Target>,
     key: &Key,
     app: &Application,
     owner: &Owner,
@@ -129,7 +132,7 @@ async fn step(
     edits: &mut Edits,
 ) -> Result<Again, String> {
     operator.set_finalizer(key, app, true).await?;
-    inventory::load(operator, key, state).await?;
+    inventory::load(operator, target, key, state).await?;
     release::resume(operator, key, app, state).await?;
     verify::complete_record(operator, key, app, state, edits).await?;
     state.obstacle = None;
@@ -142,8 +145,8 @@ async fn step(
         return Ok(until.map_or(Again::Never, Again::at));
     }
     let set = state.inventory.clone().unwrap_or_default();
-    operator.sync_kinds(&set).await?;
-    operator.reread(&set).await?;
+    target.sync_kinds(&set).await?;
+    target.reread(&set).await?;
     let source = match source(operator, app, key) {
         Ok(source) => source,
         Err(obstacle) => {
@@ -153,6 +156,7 @@ async fn step(
     };
     let turn = Turn {
         operator,
+        target,
         key,
         app,
         owner,
@@ -218,12 +222,12 @@ pub(crate) async fn settle(
     let set = state.inventory.clone().unwrap_or_default();
     let observed = observe(
         &set,
-        &turn.operator.live_of(&set),
+        &turn.target.live_of(&set),
         &turn.app.spec.drift,
         &state.fights,
         Timestamp::now(),
     );
-    verify::verify(turn.operator, turn.key, turn.app, state, &observed, edits).await
+    verify::verify(turn, state, &observed, edits).await
 }
 
 /// The source in memory, or what is waited for.

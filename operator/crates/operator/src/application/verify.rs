@@ -13,9 +13,11 @@ use tidegate_core::status::{Observed, Progress};
 
 use crate::application::release;
 use crate::application::status::Edits;
+use crate::application::turn::Turn;
 use crate::application::{AppState, release::health_timeout};
 use crate::state::{Again, Operator};
 use crate::store::Key;
+use crate::target::Target;
 
 /// How often the pods of workloads that are not ready are looked at.
 const POD_LOOK: Duration = Duration::from_secs(3);
@@ -24,18 +26,17 @@ const MAX_WORKLOADS: usize = 10;
 
 /// Looks at an applied release. Returns when to come again; the release is closed when it is decided.
 pub(crate) async fn verify(
-    operator: &Operator,
-    key: &Key,
-    app: &Application,
+    turn: &Turn<'_>,
     state: &mut AppState,
     observed: &Observed,
     edits: &mut Edits,
 ) -> Result<Again, String> {
+    let (operator, key, app) = (turn.operator, turn.key, turn.app);
     let now = Timestamp::now();
     let (failures, hopeless) = if observed.healthy() {
         (Vec::new(), false)
     } else {
-        failures(operator, state, now).await
+        failures(turn.target, state, now).await
     };
     let Some(open) = state.open.as_mut() else {
         return Ok(Again::Never);
@@ -111,11 +112,11 @@ fn close(state: &mut AppState, edits: &mut Edits, phase: Phase) -> Again {
 }
 
 /// Objects that are not healthy with the pods' own reason, and whether waiting is hopeless.
-async fn failures(operator: &Operator, state: &AppState, now: Timestamp) -> (Vec<Failure>, bool) {
+async fn failures(target: &Target, state: &AppState, now: Timestamp) -> (Vec<Failure>, bool) {
     let Some(inventory) = &state.inventory else {
         return (Vec::new(), false);
     };
-    let live = operator.live_of(inventory);
+    let live = target.live_of(inventory);
     let mut failures = Vec::new();
     let mut hopeless = false;
     let mut looked = 0;
@@ -133,7 +134,7 @@ async fn failures(operator: &Operator, state: &AppState, now: Timestamp) -> (Vec
         };
         if has_pods(id) && looked < MAX_WORKLOADS {
             looked += 1;
-            let (reason, failed) = pods(operator, id, &entry.version, now).await;
+            let (reason, failed) = pods(target, id, &entry.version, now).await;
             hopeless |= failed;
             failure.pod_reason = reason;
         }
@@ -149,13 +150,13 @@ fn has_pods(id: &ObjectId) -> bool {
     )
 }
 
-async fn pods(operator: &Operator, id: &ObjectId, version: &str, now: Timestamp) -> (Option<String>, bool) {
-    let Some(workload) = operator.read_object(id, version).await else {
+async fn pods(target: &Target, id: &ObjectId, version: &str, now: Timestamp) -> (Option<String>, bool) {
+    let Some(workload) = target.read_object(id, version).await else {
         return (None, false);
     };
     let Some(selector) = selector_of(&workload) else {
         return (None, false);
     };
-    let pods: Vec<Value> = operator.pods(&id.namespace, &selector).await;
+    let pods: Vec<Value> = target.pods(&id.namespace, &selector).await;
     (pod_reason(&pods), failed_by_pods(&workload, &pods, now).is_some())
 }
