@@ -41,15 +41,19 @@ pub(crate) const OPERATOR: &[Rule] = &[
     },
     Rule {
         groups: &[""],
-        resources: &["secrets"],
-        verbs: &["get"],
-        why: "credentials named by secretRef, one at a time: never listed, never watched",
-    },
-    Rule {
-        groups: &[""],
         resources: &["pods"],
         verbs: &["get", "list"],
         why: "the pod's own reason in the message of a failing workload",
+    },
+];
+
+/// More of them while everybody who can push is trusted alike: `tenancy.enabled` false.
+pub(crate) const TRUSTED: &[Rule] = &[
+    Rule {
+        groups: &[""],
+        resources: &["secrets"],
+        verbs: &["get"],
+        why: "credentials named by secretRef, one at a time: never listed, never watched",
     },
     Rule {
         groups: &["apiextensions.k8s.io"],
@@ -58,6 +62,17 @@ pub(crate) const OPERATOR: &[Rule] = &[
         why: "wait until a CRD of the commit is established",
     },
 ];
+
+/// Rights in each tenant's namespace while `tenancy.enabled` is true, on the one account that is named there.
+pub(crate) const TENANT: &[Rule] = &[Rule {
+    groups: &[""],
+    resources: &["serviceaccounts"],
+    verbs: &["impersonate"],
+    why: "act as this one ServiceAccount and as nobody else: what it may do is the tenant's limit",
+}];
+
+/// Rights in the whole cluster on the kinds of `tenancy.watch`: seen once for all tenants. Secrets are never among them.
+pub(crate) const TENANT_WATCH: &[&str] = &["get", "list", "watch"];
 
 /// Rights of the operator in its own namespace.
 pub(crate) const OWN_NAMESPACE: &[Rule] = &[
@@ -75,7 +90,7 @@ pub(crate) const OWN_NAMESPACE: &[Rule] = &[
     },
 ];
 
-/// What may be released when `rbac.clusterAdmin` is true.
+/// What may be released when `rbac.clusterAdmin` is true and `tenancy.enabled` is not.
 pub(crate) const APPLIER: &[Rule] = &[
     Rule {
         groups: &["*"],
@@ -88,6 +103,12 @@ pub(crate) const APPLIER: &[Rule] = &[
         resources: &["roles", "clusterroles"],
         verbs: &["escalate", "bind"],
         why: "a commit may hold Roles and bindings with rights that the operator does not have itself",
+    },
+    Rule {
+        groups: &[""],
+        resources: &["serviceaccounts"],
+        verbs: &["impersonate"],
+        why: "act as spec.serviceAccountName. In the whole cluster this is worth every right there is: see tenancy",
     },
 ];
 
@@ -112,23 +133,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_applier_has_wildcards_and_nobody_impersonates() {
-        let tables = [OPERATOR, OWN_NAMESPACE, APPLIER, VIEW, EDIT];
+    fn only_the_applier_has_wildcards_and_nobody_impersonates_users_or_groups() {
+        let tables = [OPERATOR, TRUSTED, TENANT, OWN_NAMESPACE, APPLIER, VIEW, EDIT];
         for rule in tables.into_iter().flatten() {
+            let impersonates = rule.verbs.contains(&"impersonate");
+            assert!(!rule.verbs.contains(&"*"), "{:?}", rule.resources);
             assert!(
-                !rule.verbs.contains(&"*") && !rule.verbs.contains(&"impersonate"),
+                !impersonates || rule.resources == ["serviceaccounts"],
                 "{:?}",
                 rule.resources
             );
             assert!(!rule.why.is_empty());
         }
-        for rule in [OPERATOR, OWN_NAMESPACE, VIEW, EDIT].into_iter().flatten() {
+        let everywhere = [OPERATOR, TRUSTED, OWN_NAMESPACE, VIEW, EDIT];
+        assert!(
+            everywhere
+                .into_iter()
+                .flatten()
+                .all(|rule| !rule.verbs.contains(&"impersonate"))
+        );
+        for rule in [OPERATOR, TRUSTED, TENANT, OWN_NAMESPACE, VIEW, EDIT]
+            .into_iter()
+            .flatten()
+        {
             assert!(
                 !rule.groups.contains(&"*") && !rule.resources.contains(&"*"),
                 "{:?}",
                 rule.resources
             );
         }
+    }
+
+    #[test]
+    fn among_tenants_no_secret_can_be_read_by_the_operator_itself() {
+        let named = |rule: &&Rule| rule.resources.contains(&"secrets");
+        assert!(OPERATOR.iter().chain(TENANT).filter(named).count() == 0);
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use std::fmt::Write;
 
 use crate::generated::{Generated, HEADER};
-use crate::rbac::{APPLIER, EDIT, OPERATOR, OWN_NAMESPACE, Rule, VIEW};
+use crate::rbac::{APPLIER, EDIT, OPERATOR, OWN_NAMESPACE, Rule, TENANT, TENANT_WATCH, TRUSTED, VIEW};
 
 const FOLDER: &str = "charts/tidegate/templates";
 
-/// Adds `clusterrole.yaml`, `role.yaml` and `clusterrole-aggregate.yaml`.
+/// Adds `clusterrole.yaml`, `role.yaml`, `role-tenants.yaml` and `clusterrole-aggregate.yaml`.
 pub(crate) fn add(files: &mut Generated) {
     files.add(format!("{FOLDER}/clusterrole.yaml"), cluster_roles());
     files.add(format!("{FOLDER}/role.yaml"), own_namespace());
+    files.add(format!("{FOLDER}/role-tenants.yaml"), tenants());
     files.add(format!("{FOLDER}/clusterrole-aggregate.yaml"), aggregated());
 }
 
@@ -23,13 +24,22 @@ fn cluster_roles() -> String {
         false,
     );
     rules(&mut out, OPERATOR);
+    out.push_str("{{- if not .Values.tenancy.enabled }}\n");
+    items(&mut out, TRUSTED);
+    out.push_str("{{- end }}\n{{- if .Values.tenancy.enabled }}\n{{- range .Values.tenancy.watch }}\n");
+    let _ = write!(
+        out,
+        "  - apiGroups: {{{{ toJson .apiGroups }}}}\n    resources: {{{{ toJson .resources }}}}\n    verbs: {}\n",
+        list(TENANT_WATCH)
+    );
+    out.push_str("{{- end }}\n{{- end }}\n");
     binding(
         &mut out,
         "ClusterRole",
         "{{ include \"tidegate.fullname\" . }}",
         false,
     );
-    out.push_str("{{- if or .Values.rbac.clusterAdmin .Values.rbac.rules }}\n---\n");
+    out.push_str("{{- if and (not .Values.tenancy.enabled) (or .Values.rbac.clusterAdmin .Values.rbac.rules) }}\n---\n");
     out.push_str("# What commits may create, change and delete. See docs/security.md before widening or narrowing it.\n");
     head(
         &mut out,
@@ -56,6 +66,42 @@ fn own_namespace() -> String {
     rules(&mut out, OWN_NAMESPACE);
     binding(&mut out, "Role", "{{ include \"tidegate.fullname\" . }}", true);
     out.push_str("{{- end }}\n");
+    out
+}
+
+/// In each tenant's namespace: a Role with the right to act as one account there, and nowhere else.
+fn tenants() -> String {
+    let mut out = open(
+        "{{- if and .Values.rbac.create .Values.tenancy.enabled }}\n{{- range .Values.tenancy.tenants }}\n---",
+    );
+    let name = "{{ include \"tidegate.fullname\" $ }}-tenant-{{ .serviceAccount }}";
+    let head = |out: &mut String, kind: &str| {
+        let _ = write!(
+            out,
+            "apiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\n  namespace: {{{{ .namespace }}}}\n  \
+             labels:\n    {{{{- include \"tidegate.labels\" $ | nindent 4 }}}}\n"
+        );
+    };
+    head(&mut out, "Role");
+    out.push_str("rules:\n");
+    for rule in TENANT {
+        let _ = write!(
+            out,
+            "  # {}\n  - apiGroups: {}\n    resources: {}\n    resourceNames: [{{{{ .serviceAccount | quote }}}}]\n    verbs: {}\n",
+            rule.why,
+            list(rule.groups),
+            list(rule.resources),
+            list(rule.verbs),
+        );
+    }
+    out.push_str("---\n");
+    head(&mut out, "RoleBinding");
+    let _ = write!(
+        out,
+        "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {name}\nsubjects:\n  - kind: ServiceAccount\n    \
+         name: {{{{ include \"tidegate.serviceAccountName\" $ }}}}\n    namespace: {{{{ $.Release.Namespace }}}}\n"
+    );
+    out.push_str("{{- end }}\n{{- end }}\n");
     out
 }
 
@@ -106,6 +152,10 @@ fn labels(out: &mut String, roles: &[&str]) {
 
 fn rules(out: &mut String, rules: &[Rule]) {
     out.push_str("rules:\n");
+    items(out, rules);
+}
+
+fn items(out: &mut String, rules: &[Rule]) {
     for rule in rules {
         let _ = write!(
             out,
@@ -138,6 +188,11 @@ fn binding(out: &mut String, kind: &str, name: &str, namespaced: bool) {
 pub(crate) fn markdown() -> String {
     let tables = [
         ("Operator, in the whole cluster", OPERATOR),
+        ("Operator, in the whole cluster, without tenancy", TRUSTED),
+        (
+            "Operator, in each tenant's namespace, with `tenancy.enabled: true`",
+            TENANT,
+        ),
         ("Operator, in its own namespace", OWN_NAMESPACE),
         (
             "Operator, with `rbac.clusterAdmin: true` (otherwise `rbac.rules`)",

@@ -55,6 +55,8 @@ struct Values {
     service_account: ServiceAccount,
     /// Rights of the operator and of people.
     rbac: Rbac,
+    /// Many teams that do not trust each other.
+    tenancy: Tenancy,
     /// Custom resource definitions.
     crds: Crds,
     /// Where git mirrors are kept.
@@ -146,6 +148,45 @@ struct Rbac {
     rules: Vec<PolicyRule>,
     /// Adds the kinds of Tidegate to the cluster's roles view, edit and admin.
     aggregate: bool,
+}
+
+/// Many teams that do not trust each other.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Tenancy {
+    /// True: the operator writes, and reads Secrets, only as ServiceAccounts of the Applications' namespaces; `rbac.clusterAdmin`
+    /// and `rbac.rules` do not count.
+    enabled: bool,
+    /// Account of an Application that names none, and of a GitRepository's Secret. Empty: an Application must name one.
+    default_service_account: String,
+    /// The namespaces with Applications, and the accounts that the operator may act as there.
+    tenants: Vec<Tenant>,
+    /// Kinds that tenants release, Secrets apart: one watch of each serves all of them.
+    watch: Vec<WatchedKinds>,
+}
+
+/// One account that the operator may act as.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Tenant {
+    /// Namespace.
+    #[schemars(length(min = 1))]
+    namespace: String,
+    /// ServiceAccount in it.
+    #[schemars(length(min = 1))]
+    service_account: String,
+}
+
+/// Kinds of some groups.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct WatchedKinds {
+    /// API groups.
+    #[schemars(length(min = 1))]
+    api_groups: Vec<String>,
+    /// Plural names.
+    #[schemars(length(min = 1))]
+    resources: Vec<String>,
 }
 
 /// One RBAC rule.

@@ -37,6 +37,15 @@ pub struct ApplicationSpec {
     /// Where they are applied.
     #[serde(default)]
     pub target: Target,
+    /// ServiceAccount of the Application's namespace that every write, and every read that shapes a write, is made as. It
+    /// needs the rights to what the source holds; the operator needs `impersonate` on it. The operator itself when absent,
+    /// unless the installation sets a default account or demands one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub service_account_name: Option<String>,
     /// Deletes objects that a newer commit no longer has. Namespaces, claims, volumes and CRDs stay unless annotated
     /// `tidegate.io/prune: Enabled` in git.
     #[serde(default = "yes")]
@@ -123,6 +132,32 @@ pub struct Target {
         regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     )]
     pub namespace: Option<String>,
+    /// Another cluster than the one that the operator runs in. What was applied to the former one is deleted there, with
+    /// the right that it was applied with, once the new set is known to be admissible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_config: Option<KubeConfig>,
+}
+
+/// The way to another cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeConfig {
+    /// Secret with a kubeconfig whose certificates, keys and tokens stand in it. One that runs programs (`exec`), reads
+    /// files, goes through a proxy, acts as somebody else or does not verify the server is refused.
+    pub secret_ref: KubeConfigSecret,
+}
+
+/// A Secret in the Application's namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct KubeConfigSecret {
+    /// Name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Key of the data; `kubeconfig`, else `value`, when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: Option<String>,
 }
 
 /// What deleting the Application does to its objects.

@@ -4,6 +4,8 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::application::KubeConfig;
+
 /// Written by the operator only; readable with kubectl while small, packed and sharded when large.
 #[derive(CustomResource, Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[kube(
@@ -38,6 +40,9 @@ pub struct InventorySpec {
     /// Number of shards that belong together.
     #[serde(default = "one")]
     pub shards: i32,
+    /// Where the entries were applied, and as whom.
+    #[serde(default, skip_serializing_if = "Place::is_default")]
+    pub place: Place,
     /// Entries in this shard.
     #[serde(default)]
     pub count: i32,
@@ -47,6 +52,25 @@ pub struct InventorySpec {
     /// The entries as base64 of zstd-compressed JSON lines, when there are many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub packed: Option<String>,
+}
+
+/// A cluster, and the account that acts there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Place {
+    /// `spec.target.kubeConfig`; the operator's own cluster when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kube_config: Option<KubeConfig>,
+    /// `spec.serviceAccountName`; the operator's own account when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_account_name: Option<String>,
+}
+
+impl Place {
+    /// True for the operator's own cluster and account.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 fn one() -> i32 {

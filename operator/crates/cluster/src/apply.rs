@@ -50,6 +50,8 @@ pub struct ExecuteContext<'a> {
     pub adopt: Adopt,
     /// Whether an Application that an object names as its owner still exists.
     pub owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
+    /// Deletes with these instead: what was applied as another account goes as that one.
+    pub remover: Option<Clients>,
     /// For the digests of what was applied.
     pub key: &'a DigestKey,
     /// Stops before the next object; what is in flight is waited for, since its answer must be recorded.

@@ -130,6 +130,7 @@ async fn run_with(
         owner: &owner,
         adopt,
         owner_lives: &|_| true,
+        remover: None,
         key: &key,
         cancel,
         concurrency: 4,

@@ -165,6 +165,10 @@ impl Clients {
                 None,
             ))
         });
+        self.note_reachable(!matches!(
+            &result,
+            Err((Error::Unreachable { .. } | Error::Timeout { .. }, _))
+        ));
         let code = match &result {
             Ok(answer) => answer.code,
             Err((error, _)) => error.code(),

@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use http::{HeaderValue, Request};
 use kube::Config;
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
@@ -27,13 +31,27 @@ pub struct Clients {
     /// For everything else, through [`crate::call`] only.
     pub request: kube::Client,
     pub(crate) permits: Arc<Semaphore>,
+    reachable: Arc<AtomicBool>,
     pub(crate) metrics: KubeMetrics,
 }
 
 impl Clients {
     /// Connects with a kubeconfig file, or else with `KUBECONFIG` or the pod's service account. Sends nothing yet.
     pub async fn connect(kubeconfig: Option<PathBuf>, metrics: KubeMetrics) -> Result<Self, Error> {
-        let mut config = load(kubeconfig).await?;
+        Self::with(load(kubeconfig).await?, metrics)
+    }
+
+    /// Connects to another cluster with a kubeconfig that somebody else wrote: see [`crate::kubeconfig`]. Sends nothing yet.
+    pub async fn to(kubeconfig: Value, metrics: KubeMetrics) -> Result<Self, Error> {
+        let kubeconfig = crate::kubeconfig::read(kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
+        let mut config = config.map_err(|e| Error::Config { cause: chain(&e) })?;
+        // Not from the environment either: the operator's proxy is for the operator's own traffic.
+        config.proxy_url = None;
+        Self::with(config, metrics)
+    }
+
+    fn with(mut config: Config, metrics: KubeMetrics) -> Result<Self, Error> {
         config.default_retry = false;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         config.write_timeout = Some(REQUEST_READ_TIMEOUT);
@@ -49,8 +67,35 @@ impl Clients {
             watch,
             request,
             permits: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            reachable: Arc::new(AtomicBool::new(true)),
             metrics,
         }
+    }
+
+    /// The same connections and limits, every request made as this user; its groups are the API server's to know.
+    pub fn acting_as(&self, user: &str) -> Result<Self, Error> {
+        let name = HeaderValue::from_str(user).map_err(|_| Error::Config {
+            cause: format!("`{user}` is not a user's name"),
+        })?;
+        Ok(Self {
+            watch: acting(&self.watch, &name),
+            request: acting(&self.request, &name),
+            ..self.clone()
+        })
+    }
+
+    /// What its requests are counted in.
+    pub fn metrics(&self) -> KubeMetrics {
+        self.metrics.clone()
+    }
+
+    /// False once a request has met no API server, until one is answered again.
+    pub fn reachable(&self) -> bool {
+        self.reachable.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn note_reachable(&self, reachable: bool) {
+        self.reachable.store(reachable, Ordering::Release);
     }
 }
 
@@ -68,6 +113,17 @@ async fn load(kubeconfig: Option<PathBuf>) -> Result<Config, Error> {
     Config::from_custom_kubeconfig(file, &options)
         .await
         .map_err(|e| bad(&e))
+}
+
+fn acting(client: &kube::Client, user: &HeaderValue) -> kube::Client {
+    let (client, user) = (client.clone(), user.clone());
+    let namespace = client.default_namespace().to_owned();
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        let (client, user) = (client.clone(), user.clone());
+        request.headers_mut().insert("impersonate-user", user);
+        async move { client.send(request).await }
+    });
+    kube::Client::new(service, namespace)
 }
 
 fn client(config: Config) -> Result<kube::Client, Error> {

@@ -9,6 +9,7 @@ pub mod connect;
 pub mod discovery;
 pub mod error;
 pub mod events;
+pub mod kubeconfig;
 pub mod lease;
 pub mod metrics;
 pub mod own;

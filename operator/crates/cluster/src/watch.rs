@@ -42,6 +42,8 @@ pub type Ignored = Arc<dyn Fn(&ObjectId) -> Arc<[String]> + Send + Sync>;
 
 struct Shared {
     clients: Clients,
+    /// The only namespace that is watched; empty for all.
+    namespace: String,
     labels: String,
     key: DigestKey,
     ignored: Ignored,
@@ -56,9 +58,21 @@ struct Shared {
 impl LiveMap {
     /// A map of the objects that carry this installation's label. Watches nothing yet. `ignored` is asked at each event.
     pub fn new(clients: Clients, installation: &str, key: DigestKey, ignored: Ignored) -> Self {
+        Self::within(String::new(), clients, installation, key, ignored)
+    }
+
+    /// As [`LiveMap::new`], of one namespace: for clients that may not watch more.
+    pub fn within(
+        namespace: String,
+        clients: Clients,
+        installation: &str,
+        key: DigestKey,
+        ignored: Ignored,
+    ) -> Self {
         let stop = CancellationToken::new();
         let shared = Shared {
             clients,
+            namespace,
             labels: format!("{}={installation}", names::LABEL_MANAGED_BY),
             key,
             ignored,
@@ -83,7 +97,7 @@ impl LiveMap {
         let feed = Feed {
             api_version: api_version(&gvk.group, &gvk.version),
             kind: gvk.kind.to_string(),
-            path: paths::collection(&gvk.group, &gvk.version, "", &info.plural),
+            path: paths::collection(&gvk.group, &gvk.version, &self.shared.namespace, &info.plural),
             labels: Some(self.shared.labels.clone()),
             patient: false,
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
-use tidegate_api::inventory::{InventoryEntry, InventorySpec};
+use tidegate_api::inventory::{InventoryEntry, InventorySpec, Place};
 
 use crate::desired::PruneRule;
 use crate::object::ObjectId;
@@ -47,6 +47,8 @@ pub struct Sealed {
 pub struct InventorySet {
     /// By identity.
     pub entries: BTreeMap<ObjectId, Entry>,
+    /// Where they were applied, and as whom: the place that they are deleted at, and the account that deletes them.
+    pub place: Place,
 }
 
 /// How a set is spread over Inventory objects. An entry's shard follows from its identity alone, so that shards of one
@@ -147,6 +149,7 @@ impl InventorySet {
                 layout: layout.number,
                 shard,
                 shards: layout.shards,
+                place: self.place.clone(),
                 count: count(entries.len()),
                 packed: (!readable).then(|| pack(&entries)),
                 entries: if readable { entries } else { Vec::new() },
@@ -175,7 +178,12 @@ impl InventorySet {
                 shards: highest.shards,
             });
         };
-        let mut set = Self::default();
+        let mut set = Self {
+            place: shard(layout, 0)
+                .map(|spec| spec.place.clone())
+                .unwrap_or_default(),
+            ..Self::default()
+        };
         for spec in specs.iter().filter(|spec| layout_of(spec) == layout) {
             read_shard(spec, &mut set)?;
         }

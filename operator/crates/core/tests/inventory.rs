@@ -33,6 +33,7 @@ fn set(count: usize, mark: &str) -> InventorySet {
     };
     InventorySet {
         entries: (0..count).map(|n| (id(n), entry(n))).collect(),
+        ..InventorySet::default()
     }
 }
 

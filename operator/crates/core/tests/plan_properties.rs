@@ -103,6 +103,7 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
         };
         InventorySet {
             entries: parts.into_iter().map(entry).collect(),
+            ..InventorySet::default()
         }
     })
 }

@@ -10,6 +10,8 @@ mod newest;
 mod outcome;
 mod reconcile;
 mod release;
+mod relocate;
+mod site;
 mod status;
 mod turn;
 mod verify;
@@ -28,6 +30,8 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
 use tidegate_core::status::Progress;
 
+use crate::target::Target;
+
 /// What is kept in memory between two reconciles of one Application. Every record of something done is made only after it
 /// was done, so that an error on the way leaves the next reconcile to do it again.
 #[derive(Default)]
@@ -42,6 +46,8 @@ pub(crate) struct AppState {
     pub(crate) written: Option<ApplicationStatus>,
     /// What was applied; `None` until read from the cluster.
     pub(crate) inventory: Option<InventorySet>,
+    /// The cluster that knows which objects are ours, as the inventory has them.
+    pub(crate) registered: Option<Arc<Target>>,
     /// How it is stored in the cluster.
     pub(crate) shards: inventory::Shards,
     /// What the newest commit came to, so that an unchanged one is not rendered again.

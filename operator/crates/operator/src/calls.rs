@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::ObjectMeta;
 use serde::Serialize;
 use tidegate_api::inventory::InventorySpec;
@@ -13,6 +14,7 @@ use tidegate_core::inventory::{self, layout_of};
 use crate::application::label_value;
 use crate::state::Operator;
 use crate::store::Key;
+use crate::targets;
 
 impl Operator {
     /// Patches a status to what it should be; sends nothing when it is that already. True when something was sent.
@@ -49,24 +51,30 @@ impl Operator {
         }
     }
 
-    /// Data of a Secret.
+    /// Data of a Secret that an object of ours names.
     pub(crate) async fn secret(
         &self,
         namespace: &str,
         name: &str,
     ) -> Result<BTreeMap<String, Vec<u8>>, String> {
-        let found = self
-            .secrets
-            .get(namespace, name)
-            .await
-            .map_err(|e| e.to_string())?;
-        let secret = found.ok_or("does not exist; create it or correct the name")?;
-        Ok(secret
-            .data
-            .unwrap_or_default()
-            .into_iter()
-            .map(|(key, value)| (key, value.0))
-            .collect())
+        let account = self.settings.default_service_account.as_deref();
+        let account = account.filter(|_| self.settings.tenant_mode);
+        let reader = account.map(|account| targets::user(namespace, account));
+        let data = self.secret_as(reader.as_deref(), namespace, name).await?;
+        data.ok_or_else(|| "does not exist; create it or correct the name".to_owned())
+    }
+
+    /// Data of a Secret as a user sees it, as the operator itself for none; `None` when there is no such Secret.
+    pub(crate) async fn secret_as(
+        &self,
+        user: Option<&str>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, Vec<u8>>>, String> {
+        let secrets: Own<Secret> = Own::new(self.home.clients_of(user)?, self.lease.clone());
+        let secret = secrets.get(namespace, name).await.map_err(|e| e.to_string())?;
+        let data = secret.map(|secret| secret.data.unwrap_or_default());
+        Ok(data.map(|data| data.into_iter().map(|(key, value)| (key, value.0)).collect()))
     }
 
     /// Releases of an Application's name.

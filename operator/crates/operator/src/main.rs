@@ -17,6 +17,7 @@ mod source;
 mod state;
 mod store;
 mod target;
+mod targets;
 mod wiring;
 
 use std::process::ExitCode;

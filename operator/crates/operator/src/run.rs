@@ -18,7 +18,7 @@ use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::state::{Again, Operator};
 use crate::store::Key;
-use crate::{application, logging, source, wiring};
+use crate::{application, logging, source, targets, wiring};
 
 /// Why the process ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,7 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
         operator.home.clone(),
         stop.clone(),
     ));
+    tasks.spawn(targets::refresh(operator.clone(), stop.clone()));
     tasks.spawn(wiring::refresh_kinds(operator.clone(), stop.clone()));
     for _ in 0..operator.settings.workers.max(1) {
         tasks.spawn(work_on_applications(operator.clone(), stop.clone()));

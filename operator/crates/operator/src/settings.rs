@@ -33,6 +33,13 @@ pub(crate) struct RunSettings {
     /// that starts under the name of one that has died takes over at once.
     #[arg(long, env = "POD_NAME")]
     pub(crate) identity: Option<String>,
+    /// ServiceAccount of each Application's namespace that acts for Applications which name none.
+    #[arg(long)]
+    pub(crate) default_service_account: Option<String>,
+    /// Many teams that do not trust each other: nothing is written, and no Secret is read or watched, but as a
+    /// ServiceAccount of the Application's namespace. An Application without an account is refused.
+    #[arg(long)]
+    pub(crate) tenant_mode: bool,
     /// Reconciles at the same time.
     #[arg(long, default_value_t = 8)]
     pub(crate) workers: usize,

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use tidegate_api::{Application, GitRepository, Inventory, Release};
 use tidegate_cluster::LeaseGuard;
 use tidegate_cluster::events::EventRecorder;
@@ -23,6 +22,7 @@ use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::store::{Key, Store};
 use crate::target::Target;
+use crate::targets::Targets;
 
 /// A source that was fetched in this process: its mirror has the revision.
 #[derive(Clone)]
@@ -71,11 +71,12 @@ pub(crate) struct Operator {
     pub(crate) settings: RunSettings,
     /// The cluster that the operator runs in.
     pub(crate) home: Arc<Target>,
+    /// The others.
+    pub(crate) targets: Targets,
     pub(crate) own_applications: Own<Application>,
     pub(crate) own_repositories: Own<GitRepository>,
     pub(crate) releases: Own<Release>,
     pub(crate) inventories: Own<Inventory>,
-    pub(crate) secrets: Own<Secret>,
     pub(crate) lease: LeaseGuard,
     pub(crate) recorder: EventRecorder,
     pub(crate) git: GitPool,
@@ -101,12 +102,14 @@ impl Operator {
     }
 
     /// Drops what is kept of an Application that is gone.
-    pub(crate) fn forget(&self, key: &Key) {
+    pub(crate) fn forget(&self, key: &Key, registered: Option<&Target>) {
         self.states
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
-        self.home.forget(key);
+        if let Some(target) = registered {
+            target.forget(key);
+        }
     }
 
     /// Drops the memory of one Application after a panic: everything is read anew.

@@ -2,84 +2,137 @@
 
 mod drifted;
 mod live;
+mod site;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use serde_json::Value;
-use tidegate_api::application::Adopt;
-use tidegate_cluster::{
-    Clients, ExecuteContext, Execution, Executor, LeaseGuard, LiveMap, Outcome, SchemaCache,
-};
+use tidegate_cluster::{Clients, LeaseGuard, LiveMap, SchemaCache};
 use tidegate_core::catalog::{Catalog, Gvk};
 use tidegate_core::digest::DigestKey;
-use tidegate_core::gate::Approved;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
-use tidegate_core::ownership::Owner;
 use tidegate_core::plan::Plan;
 use tidegate_core::schema::SchemaSet;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 use crate::ignored_fields::IgnoredFields;
 use crate::store::Key;
 
-/// How long a CustomResourceDefinition may take to become Established.
-const ESTABLISHED: Duration = Duration::from_secs(30);
+pub(crate) use site::{Site, Terms};
+
+/// Batches of changed Secrets that wait for whoever follows them.
+const NEWS: usize = 64;
 
 /// See the module's header.
 pub(crate) struct Target {
     clients: Clients,
-    executor: Executor,
-    pub(crate) live: LiveMap,
+    terms: Connection,
+    live: LiveMap,
+    /// Users that act here, each with its clients.
+    actors: Mutex<HashMap<String, Clients>>,
+    /// Secrets by namespace and the user who watches them there; only where the operator itself may not.
+    secrets: Mutex<HashMap<(String, String), LiveMap>>,
+    secret_news: (
+        mpsc::Sender<Vec<ObjectId>>,
+        tokio::sync::Mutex<mpsc::Receiver<Vec<ObjectId>>>,
+    ),
     schema_cache: SchemaCache,
-    key: DigestKey,
     catalog: RwLock<Arc<Catalog>>,
     kinds: AtomicU64,
     owners: RwLock<HashMap<ObjectId, Key>>,
     ignored: Arc<IgnoredFields>,
 }
 
-/// What a plan is carried out under, beside the plan.
-pub(crate) struct Terms<'a> {
-    pub(crate) owner: &'a Owner,
-    pub(crate) adopt: Adopt,
-    /// Whether an Application that an object names as its owner still exists.
-    pub(crate) owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
-    /// Mutations in flight within one stage.
-    pub(crate) concurrency: usize,
+/// What every cluster is reached under.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    pub(crate) lease: LeaseGuard,
+    /// Name of this installation.
+    pub(crate) installation: String,
+    /// For digests.
+    pub(crate) key: DigestKey,
+    /// The operator itself may not list Secrets: they are watched as the account that applies them.
+    pub(crate) secrets_as_tenant: bool,
 }
 
 impl Target {
     /// Connects: reads the served kinds. Watches nothing yet.
     pub(crate) async fn connect(
         clients: Clients,
-        lease: LeaseGuard,
-        installation: &str,
-        key: DigestKey,
-    ) -> Result<Self, String> {
-        let catalog = tidegate_cluster::discovery::catalog(&clients)
-            .await
-            .map_err(|e| e.to_string())?;
+        terms: Connection,
+    ) -> Result<Self, tidegate_cluster::Error> {
+        let catalog = tidegate_cluster::discovery::catalog(&clients).await?;
         let ignored = Arc::new(IgnoredFields::default());
-        let lookup = {
-            let ignored = ignored.clone();
-            Arc::new(move |id: &ObjectId| ignored.of(id))
-        };
+        let (sender, receiver) = mpsc::channel(NEWS);
         Ok(Self {
-            executor: Executor::new(clients.clone(), lease),
-            live: LiveMap::new(clients.clone(), installation, key.clone(), lookup),
+            live: LiveMap::new(
+                clients.clone(),
+                &terms.installation,
+                terms.key.clone(),
+                lookup(&ignored),
+            ),
+            actors: Mutex::default(),
+            secrets: Mutex::default(),
+            secret_news: (sender, tokio::sync::Mutex::new(receiver)),
             schema_cache: SchemaCache::new(),
             catalog: RwLock::new(Arc::new(catalog)),
             kinds: AtomicU64::new(0),
             owners: RwLock::new(HashMap::new()),
             ignored,
             clients,
-            key,
+            terms,
         })
+    }
+
+    /// False once a request met no API server, until one is answered again.
+    pub(crate) fn reachable(&self) -> bool {
+        self.clients.reachable()
+    }
+
+    /// Waits for objects to change, appear or go, and takes them. For one caller.
+    pub(crate) async fn changes(&self) -> Vec<ObjectId> {
+        let mut secrets = self.secret_news.1.lock().await;
+        tokio::select! {
+            changed = self.live.changes() => changed,
+            // The sender is ours, so that there is always one.
+            changed = secrets.recv() => changed.unwrap_or_default(),
+        }
+    }
+
+    /// Clients that act as a user; the operator's own for none.
+    pub(crate) fn clients_of(&self, user: Option<&str>) -> Result<Clients, String> {
+        let Some(user) = user else {
+            return Ok(self.clients.clone());
+        };
+        let mut actors = lock(&self.actors);
+        if let Some(clients) = actors.get(user) {
+            return Ok(clients.clone());
+        }
+        let clients = self.clients.acting_as(user).map_err(|e| e.to_string())?;
+        actors.insert(user.to_owned(), clients.clone());
+        Ok(clients)
+    }
+
+    /// The map of Secrets of a namespace, as a user sees them.
+    fn secrets_of(&self, namespace: &str, user: &str) -> Result<LiveMap, String> {
+        let clients = self.clients_of(Some(user))?;
+        let mut maps = lock(&self.secrets);
+        let place = (namespace.to_owned(), user.to_owned());
+        let map = maps.entry(place).or_insert_with(|| {
+            let map = LiveMap::within(
+                namespace.to_owned(),
+                clients,
+                &self.terms.installation,
+                self.terms.key.clone(),
+                lookup(&self.ignored),
+            );
+            tokio::spawn(forward(map.clone(), self.secret_news.0.clone()));
+            map
+        });
+        Ok(map.clone())
     }
 
     /// Schemas of at least these group versions.
@@ -153,27 +206,6 @@ impl Target {
             .cloned()
     }
 
-    /// Carries an approved plan out.
-    pub(crate) async fn execute(
-        &self,
-        approved: &Approved<Plan>,
-        terms: Terms<'_>,
-        outcomes: mpsc::Sender<Outcome>,
-    ) -> Execution {
-        let catalog = self.catalog();
-        let context = ExecuteContext {
-            catalog: &catalog,
-            owner: terms.owner,
-            adopt: terms.adopt,
-            owner_lives: terms.owner_lives,
-            key: &self.key,
-            cancel: CancellationToken::new(),
-            concurrency: terms.concurrency,
-            established_timeout: ESTABLISHED,
-        };
-        self.executor.execute(approved, context, outcomes).await
-    }
-
     /// An object as it is now; `None` when it cannot be read.
     pub(crate) async fn read_object(&self, id: &ObjectId, version: &str) -> Option<Value> {
         let gvk = Gvk::new(&id.group, version, &id.kind);
@@ -197,4 +229,27 @@ impl Target {
             .retain(|_, owner| owner != key);
         self.ignored.replace(key, std::iter::empty());
     }
+}
+
+fn lookup(ignored: &Arc<IgnoredFields>) -> tidegate_cluster::watch::Ignored {
+    let ignored = ignored.clone();
+    Arc::new(move |id: &ObjectId| ignored.of(id))
+}
+
+/// Carries the changes of one map to the target they belong to, until that is gone.
+async fn forward(map: LiveMap, news: mpsc::Sender<Vec<ObjectId>>) {
+    loop {
+        let changed = tokio::select! {
+            () = news.closed() => return,
+            changed = map.changes() => changed,
+        };
+        if news.send(changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Nothing in here can be left half-changed by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

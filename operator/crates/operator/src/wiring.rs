@@ -26,7 +26,8 @@ use crate::settings::RunSettings;
 use crate::source::requested_at;
 use crate::state::Operator;
 use crate::store::{Key, Store};
-use crate::target::Target;
+use crate::target::{Connection, Target};
+use crate::targets::Targets;
 
 /// Threads for git: each holds one fetch or one read of a mirror.
 const GIT_THREADS: usize = 4;
@@ -58,13 +59,20 @@ pub(crate) async fn assemble(
     stop: &CancellationToken,
 ) -> Result<Arc<Operator>, String> {
     let key = key::load(clients.request.clone(), &settings.namespace).await?;
-    let home = Target::connect(
-        clients.clone(),
-        lease.clone(),
-        &settings.installation,
-        key.clone(),
-    )
-    .await?;
+    let connection = Connection {
+        lease: lease.clone(),
+        installation: settings.installation.clone(),
+        key: key.clone(),
+        secrets_as_tenant: settings.tenant_mode,
+    };
+    let home = Target::connect(clients.clone(), connection.clone())
+        .await
+        .map_err(|e| e.to_string())?;
+    // Another cluster has no tenants of ours: there the kubeconfig says what may be seen.
+    let elsewhere = Connection {
+        secrets_as_tenant: false,
+        ..connection
+    };
     let git = GitPool::new(settings.cache_dir.join("mirrors"), GIT_THREADS)
         .map_err(|e| format!("--cache-dir {}: {e}", settings.cache_dir.display()))?;
     Ok(Arc::new(Operator {
@@ -72,7 +80,6 @@ pub(crate) async fn assemble(
         own_repositories: Own::new(clients.clone(), lease.clone()),
         releases: Own::new(clients.clone(), lease.clone()),
         inventories: Own::new(clients.clone(), lease.clone()),
-        secrets: Own::new(clients.clone(), lease.clone()),
         recorder: EventRecorder::start(clients.clone(), lease.clone(), identity, stop.clone()),
         applications: Store::new(),
         repositories: Store::new(),
@@ -83,6 +90,7 @@ pub(crate) async fn assemble(
         reconciles: AtomicU64::new(u64::from(random()?) << 16),
         states: Mutex::new(HashMap::new()),
         home: Arc::new(home),
+        targets: Targets::new(elsewhere, clients.metrics()),
         settings,
         lease,
         git,
@@ -277,7 +285,7 @@ pub(crate) async fn follow_live_changes(
     loop {
         let changed = tokio::select! {
             () = stop.cancelled() => return,
-            changed = target.live.changes() => changed,
+            changed = target.changes() => changed,
         };
         let at = Instant::now() + SETTLE;
         for id in changed {

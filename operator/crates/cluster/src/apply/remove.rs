@@ -10,6 +10,7 @@ use tidegate_core::plan::Step;
 
 use super::{Done, Failure, Run};
 use crate::call::Call;
+use crate::connect::Clients;
 use crate::discovery;
 use crate::error::{Class, Error, Refusal};
 use crate::paths;
@@ -18,6 +19,10 @@ use crate::paths;
 const TRIES: usize = 8;
 
 impl Run<'_> {
+    fn remover(&self) -> &Clients {
+        self.ctx.remover.as_ref().unwrap_or(self.clients)
+    }
+
     pub(super) async fn delete(&self, step: &Step, uid: Option<&str>) -> Result<Done, Failure> {
         let id = &step.id;
         let fail = |error: &Error| Failure::of(id, None, error);
@@ -26,7 +31,7 @@ impl Run<'_> {
         };
         let path = paths::object(&gvk, &info.plural, id);
         for _ in 0..TRIES {
-            let live = match self.clients.find(&id.kind, path.clone()).await {
+            let live = match self.remover().find(&id.kind, path.clone()).await {
                 Ok(Some(live)) => live,
                 Ok(None) => return Ok(Done::Deleted),
                 // The kind went since discovery, and its objects with it.
@@ -42,7 +47,7 @@ impl Run<'_> {
                 return Ok(Done::Deleting);
             }
             let call = self.deletion(id, &path, metadata);
-            match self.clients.json(&call).await {
+            match self.remover().json(&call).await {
                 // A Status means gone. The object itself means that something still holds it, but for Services, which
                 // answer so although they are gone.
                 Ok((_, answer)) if answer["kind"] == "Status" => return Ok(Done::Deleted),
@@ -59,7 +64,7 @@ impl Run<'_> {
     }
 
     async fn after_delete(&self, id: &ObjectId, path: String, uid: &Value) -> Result<Done, Failure> {
-        let live = self.clients.find(&id.kind, path).await;
+        let live = self.remover().find(&id.kind, path).await;
         let live = live.map_err(|error| Failure::of(id, None, &error))?;
         let held = live.is_some_and(|live| live["metadata"]["uid"] == *uid);
         Ok(if held { Done::Deleting } else { Done::Deleted })

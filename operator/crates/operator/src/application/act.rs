@@ -17,9 +17,10 @@ use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
 use crate::application::reconcile::settle;
 use crate::application::release::{self, Open, Subject};
+use crate::application::relocate::leave_former;
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, outcome};
+use crate::application::{AppState, inventory, outcome};
 use crate::state::Again;
 
 /// Plans, asks the gate, and carries out.
@@ -42,6 +43,9 @@ async fn advance(
     edits: &mut Edits,
     rendered: Arc<Rendered>,
 ) -> Result<Again, String> {
+    if let Some(again) = leave_former(turn, state).await? {
+        return Ok(again);
+    }
     let set = state.inventory.clone().unwrap_or_default();
     turn.target.sync_desired(&rendered).await?;
     supersede(turn, state, &rendered).await?;
@@ -137,6 +141,7 @@ async fn nothing_to_write(
     if is_refused(state) {
         return settle(turn, state, edits).await;
     }
+    settle_account(turn, state).await?;
     let status = turn.app.status.as_ref();
     let sequence = status.map_or(0, |s| s.last_sequence);
     edits.applied = Some(Applied {
@@ -156,6 +161,13 @@ async fn nothing_to_write(
         }
     }
     settle(turn, state, edits).await
+}
+
+/// Another account than before, and nothing to write: from now on it is the one that deletes.
+async fn settle_account(turn: &Turn<'_>, state: &mut AppState) -> Result<(), String> {
+    let mut set = state.inventory.clone().unwrap_or_default();
+    set.place = turn.target.place.clone();
+    inventory::store(turn.operator, turn.key, turn.app, state, set).await
 }
 
 /// Makes or continues a Release and carries its plan out.

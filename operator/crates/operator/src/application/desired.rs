@@ -13,7 +13,7 @@ use tidegate_git::{Class, EntryKind as GitKind, Remote, Snapshot};
 use tidegate_render::{EntryKind, Selection, SourceEntry, SourceFile, ignore_file, select};
 
 use crate::state::Operator;
-use crate::target::Target;
+use crate::target::Site;
 
 /// Why there is no desired set.
 pub(crate) enum Refusal {
@@ -41,7 +41,7 @@ impl From<tidegate_git::Error> for Refusal {
 /// Makes the set of one commit. An empty set is refused: it would delete everything.
 pub(crate) async fn desired(
     operator: &Operator,
-    target: &Target,
+    target: &Site,
     app: &Application,
     owner: &Owner,
     remote: &Remote,
@@ -128,7 +128,7 @@ fn kind(kind: GitKind) -> EntryKind {
 
 async fn check(
     operator: &Operator,
-    target: &Target,
+    target: &Site,
     app: &Application,
     owner: &Owner,
     raw: Vec<RawObject>,

@@ -7,43 +7,36 @@ use tidegate_api::Application;
 use tidegate_api::application::DeletionPolicy;
 use tidegate_api::release::Phase;
 use tidegate_core::gate::{self, Decision};
+use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::teardown;
-use tidegate_core::record::failure_line;
+use tidegate_core::record::{self, failure_line};
 
 use crate::application::{AppState, inventory, outcome, release, status};
 use crate::state::{Again, Operator};
 use crate::store::Key;
-use crate::target::Target;
+use crate::target::Site;
+use crate::targets::Trouble;
 
 /// One step towards the end. The finalizer goes only when nothing is left to delete.
 pub(crate) async fn finalize(
     operator: &Operator,
-    target: &Target,
+    target: &Site,
     key: &Key,
     app: &Application,
     owner: &Owner,
     state: &mut AppState,
 ) -> Result<Again, String> {
-    if !app
-        .metadata
-        .finalizers
-        .iter()
-        .flatten()
-        .any(|f| f == tidegate_api::names::FINALIZER_APPLICATION)
-    {
+    if !is_held(app) {
         return Ok(Again::Never);
     }
-    inventory::load(operator, target, key, state).await?;
     end_release(operator, key, app, state).await;
     let set = state.inventory.clone().unwrap_or_default();
-    let delete = match app.spec.deletion_policy {
-        DeletionPolicy::Orphan => false,
-        DeletionPolicy::Delete => true,
-        DeletionPolicy::MirrorPrune => app.spec.prune,
-    };
+    let delete = deletes(app);
     if delete {
-        target.sync_kinds(&set).await?;
+        let synced = target.sync_kinds(&set).await;
+        // An account that may see nothing any more still says of each object whether it may delete it.
+        synced.or_else(|error| target.user.as_ref().map(|_| ()).ok_or(error))?;
     }
     let live = target.live_of(&set);
     let plan = teardown(&set, &live, delete, &operator.key);
@@ -57,19 +50,18 @@ pub(crate) async fn finalize(
         return Ok(Again::Never);
     };
     let report = outcome::carry_out(operator, target, key, app, owner, state, &approved).await?;
-    if !report.complete() {
+    let denied = report.denied.len();
+    // The rights of another account are the tenant's to give: without them nobody can delete what it made.
+    if denied > 0 && (target.user.is_some() || target.place.kube_config.is_some()) {
+        let why = format!(
+            "{} may not delete it",
+            target.user.as_deref().unwrap_or("the kubeconfig's user")
+        );
+        orphan(operator, key, app, state, &why, |id| report.denied.contains(id)).await?;
+    }
+    if report.failed.len() > denied || report.not_attempted > 0 {
         let line = failure_line(&report.failed, report.failed.len());
-        let note = format!(
-            "cannot delete all objects: {line}; or set spec.deletionPolicy to Orphan to leave them running"
-        );
-        operator.event(
-            status::reference(key, app),
-            true,
-            "DeletionFailed",
-            "Delete",
-            &note,
-        );
-        return Err(note);
+        return Err(cannot_delete(operator, key, app, &line));
     }
     let left = state.inventory.as_ref().map_or(0, |i| i.entries.len());
     if left > 0 {
@@ -77,16 +69,109 @@ pub(crate) async fn finalize(
         return Ok(Again::after(Duration::from_secs(10)));
     }
     if !kept.is_empty() {
-        let note = format!("left running: {}", kept.join(", "));
-        operator.event(status::reference(key, app), false, "Orphaned", "Delete", &note);
+        say_orphaned(operator, key, app, &kept.join(", "));
     }
+    finish(operator, key, app, state).await
+}
+
+/// As [`finalize`], while the cluster that the objects are in cannot be acted on.
+pub(crate) async fn without_site(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    state: &mut AppState,
+    trouble: &Trouble,
+    wait: Duration,
+) -> Result<Again, String> {
+    if !is_held(app) {
+        return Ok(Again::Never);
+    }
+    end_release(operator, key, app, state).await;
+    let applied = state
+        .inventory
+        .as_ref()
+        .is_some_and(|set| !set.entries.is_empty());
+    match trouble {
+        _ if !applied => {}
+        _ if !deletes(app) => orphan(operator, key, app, state, "deletionPolicy", |_| true).await?,
+        Trouble::Gone(why) => orphan(operator, key, app, state, why, |_| true).await?,
+        Trouble::Refused(why) | Trouble::Unreachable(why) => {
+            cannot_delete(operator, key, app, why);
+            return Ok(Again::after(wait));
+        }
+        Trouble::NoAccount => {
+            cannot_delete(
+                operator,
+                key,
+                app,
+                "it was applied as no ServiceAccount, and this installation demands one",
+            );
+            return Ok(Again::after(wait));
+        }
+    }
+    finish(operator, key, app, state).await
+}
+
+fn is_held(app: &Application) -> bool {
+    let mut finalizers = app.metadata.finalizers.iter().flatten();
+    finalizers.any(|f| f == tidegate_api::names::FINALIZER_APPLICATION)
+}
+
+fn deletes(app: &Application) -> bool {
+    match app.spec.deletion_policy {
+        DeletionPolicy::Orphan => false,
+        DeletionPolicy::Delete => true,
+        DeletionPolicy::MirrorPrune => app.spec.prune,
+    }
+}
+
+fn cannot_delete(operator: &Operator, key: &Key, app: &Application, why: &str) -> String {
+    let note = format!(
+        "cannot delete all objects: {why}; or set spec.deletionPolicy to Orphan to leave them running"
+    );
+    let about = status::reference(key, app);
+    operator.event(about, true, "DeletionFailed", "Delete", &note);
+    note
+}
+
+fn say_orphaned(operator: &Operator, key: &Key, app: &Application, what: &str) {
+    let note = record::shorten(&format!("left running: {what}"), 900);
+    operator.event(status::reference(key, app), false, "Orphaned", "Delete", &note);
+}
+
+/// Gives up the objects that `which` chooses, and says so.
+async fn orphan(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    state: &mut AppState,
+    why: &str,
+    which: impl Fn(&ObjectId) -> bool,
+) -> Result<(), String> {
+    let mut set = state.inventory.clone().unwrap_or_default();
+    let lost: Vec<ObjectId> = set.entries.keys().filter(|id| which(id)).cloned().collect();
+    for id in &lost {
+        set.entries.remove(id);
+    }
+    let names: Vec<String> = lost.iter().map(ToString::to_string).collect();
+    say_orphaned(operator, key, app, &format!("{} ({why})", names.join(", ")));
+    inventory::store(operator, key, app, state, set).await
+}
+
+/// Nothing is left: the inventory goes, then the finalizer.
+async fn finish(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    state: &mut AppState,
+) -> Result<Again, String> {
     // Read anew after an error: the finalizer goes only when no shard is left.
     state.inventory = None;
     for shard in std::mem::take(&mut state.shards).objects {
         operator.delete_shard(&shard).await?;
     }
     operator.set_finalizer(key, app, false).await?;
-    operator.forget(key);
+    operator.forget(key, state.registered.as_deref());
     Ok(Again::Never)
 }
 

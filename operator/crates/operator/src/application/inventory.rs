@@ -7,7 +7,6 @@ use tidegate_core::inventory::{InventorySet, Layout};
 use crate::application::AppState;
 use crate::state::Operator;
 use crate::store::Key;
-use crate::target::Target;
 
 /// An inventory's objects in the cluster.
 #[derive(Default)]
@@ -19,12 +18,7 @@ pub(crate) struct Shards {
 }
 
 /// Reads the inventory on the first reconcile after a start, and after a write that failed.
-pub(crate) async fn load(
-    operator: &Operator,
-    target: &Target,
-    key: &Key,
-    state: &mut AppState,
-) -> Result<(), String> {
+pub(crate) async fn load(operator: &Operator, key: &Key, state: &mut AppState) -> Result<(), String> {
     if state.inventory.is_some() {
         return Ok(());
     }
@@ -36,15 +30,14 @@ pub(crate) async fn load(
         layout: stored.layout,
         next_layout: stored.next_layout,
     };
-    target.own_objects(key, &stored.set);
     state.inventory = Some(stored.set);
+    state.registered = None;
     Ok(())
 }
 
 /// Writes a new state of the inventory; does nothing when it is the one in the cluster.
 pub(crate) async fn store(
     operator: &Operator,
-    target: &Target,
     key: &Key,
     app: &Application,
     state: &mut AppState,
@@ -64,7 +57,9 @@ pub(crate) async fn store(
         layout,
         next_layout: old.next_layout.max(layout.number + 1),
     };
-    target.own_objects(key, &set);
+    if let Some(target) = &state.registered {
+        target.own_objects(key, &set);
+    }
     state.inventory = Some(set);
     Ok(())
 }

@@ -7,6 +7,7 @@ use tidegate_api::release::Failure;
 use tidegate_cluster::{Class, Done, Outcome};
 use tidegate_core::gate::Approved;
 use tidegate_core::inventory::InventorySet;
+use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::Plan;
 use tokio::sync::mpsc;
@@ -14,7 +15,8 @@ use tokio::sync::mpsc;
 use crate::application::{AppState, inventory};
 use crate::state::Operator;
 use crate::store::Key;
-use crate::target::{Target, Terms};
+use crate::target::{Site, Terms};
+use crate::targets;
 
 /// What came of an execution.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub(crate) struct Report {
     pub(crate) terminal: bool,
     /// Reason of the first failure that needs a person, else of the first failure.
     pub(crate) reason: Option<&'static str>,
+    /// Objects that the account has no right to.
+    pub(crate) denied: Vec<ObjectId>,
     /// Objects taken over, with their former managers.
     pub(crate) adopted: Vec<String>,
     /// Steps that were not tried, because an earlier stage failed or leadership was lost.
@@ -41,7 +45,7 @@ impl Report {
 /// Writes the intended inventory, carries the plan out, seals the inventory.
 pub(crate) async fn carry_out(
     operator: &Operator,
-    target: &Target,
+    target: &Site,
     key: &Key,
     app: &Application,
     owner: &Owner,
@@ -50,7 +54,15 @@ pub(crate) async fn carry_out(
 ) -> Result<Report, String> {
     let plan = approved.get();
     let before = state.inventory.clone().unwrap_or_default();
-    inventory::store(operator, target, key, app, state, plan.intended(&before)).await?;
+    if !before.entries.is_empty() && before.place.kube_config != target.place.kube_config {
+        return Err("what was applied is in another cluster; this is a bug, please report it".to_owned());
+    }
+    let former_user = former_user(target, key, &before);
+    let mut intended = plan.intended(&before);
+    if before.entries.is_empty() {
+        intended.place = target.place.clone();
+    }
+    inventory::store(operator, key, app, state, intended).await?;
     target.leave_to_others(key, plan);
     target.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
     let started = Instant::now();
@@ -63,6 +75,7 @@ pub(crate) async fn carry_out(
         adopt: app.spec.adopt,
         owner_lives: &lives,
         concurrency: operator.settings.apply_concurrency,
+        former_user: former_user.as_deref(),
     };
     let execution = target.execute(approved, terms, sender);
     let collect = async {
@@ -71,14 +84,26 @@ pub(crate) async fn carry_out(
         }
     };
     let (execution, ()) = tokio::join!(execution, collect);
-    report.not_attempted = execution.not_attempted;
+    report.not_attempted = execution?.not_attempted;
+    if report.complete() {
+        set.place = target.place.clone();
+    }
     target.own_objects(key, &set);
-    inventory::store(operator, target, key, app, state, set).await?;
+    inventory::store(operator, key, app, state, set).await?;
     operator.metrics.stage("apply", started.elapsed());
     Ok(report)
 }
 
-fn absorb(target: &Target, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
+/// What was applied as one account is deleted as that one, also after another has taken its place in the spec.
+fn former_user(target: &Site, key: &Key, before: &InventorySet) -> Option<String> {
+    if before.entries.is_empty() {
+        return target.user.clone();
+    }
+    let account = before.place.service_account_name.as_deref();
+    account.map(|account| targets::user(&key.namespace, account))
+}
+
+fn absorb(target: &Site, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
     let Outcome { id, result } = outcome;
     match result {
         Ok(Done::Applied {
@@ -91,17 +116,20 @@ fn absorb(target: &Target, set: &mut InventorySet, report: &mut Report, plan: &P
                 report.adopted.push(format!("{id} (from {from})"));
             }
             if let Some(entry) = set.entries.get_mut(&id) {
-                target.live.record(id.clone(), &entry.version, live);
+                target.record(&id, &entry.version, live);
                 entry.sealed = Some(sealed);
                 entry.prune = plan.rendered.get(&id).map(|o| o.prune).unwrap_or_default();
             }
         }
         Ok(Done::Deleted) => {
-            target.live.forget(&id);
+            target.forget_object(&id);
             set.entries.remove(&id);
         }
         Ok(Done::Deleting) => {}
         Err(failure) => {
+            if failure.problem.reason == "Forbidden" {
+                report.denied.push(id);
+            }
             let terminal = !matches!(failure.class, Class::Transient | Class::Waiting);
             if terminal && !report.terminal {
                 report.reason = None;

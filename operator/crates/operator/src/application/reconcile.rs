@@ -14,18 +14,20 @@ use crate::application::act::act;
 use crate::application::deny::deny;
 use crate::application::drift::{needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
+use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, finalize, inventory, release, verify};
+use crate::application::{AppState, finalize, release, site, verify};
 use crate::source::requested_at;
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
-use crate::target::Target;
+use crate::target::Site;
 
 /// Brings one Application one step further. Returns when to come again.
 pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     let Some(stored) = operator.applications.get(key) else {
-        operator.forget(key);
+        let registered = operator.app_state(key).lock().await.registered.take();
+        operator.forget(key, registered.as_deref());
         return Again::Never;
     };
     let state = operator.app_state(key);
@@ -40,13 +42,28 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
 
 async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: &mut AppState) -> Again {
     let owner = operator.owner(key);
-    let target = operator.home.clone();
     let mut edits = Edits::default();
     let deleting = app.metadata.deletion_timestamp.is_some();
-    let result = if deleting {
-        finalize::finalize(operator, &target, key, app, &owner, state).await
-    } else {
-        step(operator, &target, key, app, &owner, state, &mut edits).await
+    let mut site = None;
+    let result = match site::enter(operator, key, app, state).await {
+        Ok(Entry::In(inside)) => {
+            let result = if deleting {
+                finalize::finalize(operator, &inside.site, key, app, &owner, state).await
+            } else {
+                step(operator, &inside.site, key, app, &owner, state, &mut edits).await
+            };
+            site = Some(inside.leave(operator, key, result.is_err()).await);
+            result
+        }
+        Ok(Entry::Later(wait)) => return Again::after(wait),
+        Ok(Entry::Barred(trouble, wait)) if deleting => {
+            finalize::without_site(operator, key, app, state, &trouble, wait).await
+        }
+        Ok(Entry::Barred(trouble, wait)) => {
+            state.obstacle = Some(trouble.progress());
+            Ok(Again::after(wait))
+        }
+        Err(message) => Err(message),
     };
     let again = match result {
         Ok(again) => {
@@ -58,7 +75,7 @@ async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: 
         Err(message) => retry(operator, key, state, deleting, message),
     };
     if !deleting {
-        let observed = look(&target, app, state);
+        let observed = site.and_then(|site| look(&site, app, state));
         let answered = !is_retried(state);
         status::write(operator, key, app, state, observed.as_ref(), edits, answered).await;
     }
@@ -89,11 +106,11 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
 }
 
 /// The state of the objects; `None` while it is not known which they are.
-fn look(target: &Target, app: &Application, state: &mut AppState) -> Option<Observed> {
+fn look(site: &Site, app: &Application, state: &mut AppState) -> Option<Observed> {
     let set = state.inventory.as_ref()?;
     let mut observed = observe(
         set,
-        &target.live_of(set),
+        &site.live_of(set),
         &app.spec.drift,
         &state.fights,
         Timestamp::now(),
@@ -124,15 +141,13 @@ fn retry(operator: &Operator, key: &Key, state: &mut AppState, deleting: bool, m
 
 async fn step(
     operator: &Arc<Operator>,
-    target: &Arc<Target>,
+    target: &Site,
     key: &Key,
     app: &Application,
     owner: &Owner,
     state: &mut AppState,
     edits: &mut Edits,
 ) -> Result<Again, String> {
-    operator.set_finalizer(key, app, true).await?;
-    inventory::load(operator, target, key, state).await?;
     release::resume(operator, key, app, state).await?;
     verify::complete_record(operator, key, app, state, edits).await?;
     state.obstacle = None;

@@ -7,13 +7,13 @@ use tidegate_core::ownership::Owner;
 
 use crate::state::{Operator, Source};
 use crate::store::Key;
-use crate::target::Target;
+use crate::target::Site;
 
 /// One reconcile of one Application.
 pub(crate) struct Turn<'a> {
     pub(crate) operator: &'a Arc<Operator>,
-    /// The cluster that the objects are applied to.
-    pub(crate) target: &'a Arc<Target>,
+    /// The cluster that the objects are applied to, and whom we act as there.
+    pub(crate) target: &'a Site,
     pub(crate) key: &'a Key,
     pub(crate) app: &'a Application,
     pub(crate) owner: &'a Owner,

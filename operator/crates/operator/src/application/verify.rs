@@ -17,7 +17,7 @@ use crate::application::turn::Turn;
 use crate::application::{AppState, release::health_timeout};
 use crate::state::{Again, Operator};
 use crate::store::Key;
-use crate::target::Target;
+use crate::target::Site;
 
 /// How often the pods of workloads that are not ready are looked at.
 const POD_LOOK: Duration = Duration::from_secs(3);
@@ -112,7 +112,7 @@ fn close(state: &mut AppState, edits: &mut Edits, phase: Phase) -> Again {
 }
 
 /// Objects that are not healthy with the pods' own reason, and whether waiting is hopeless.
-async fn failures(target: &Target, state: &AppState, now: Timestamp) -> (Vec<Failure>, bool) {
+async fn failures(target: &Site, state: &AppState, now: Timestamp) -> (Vec<Failure>, bool) {
     let Some(inventory) = &state.inventory else {
         return (Vec::new(), false);
     };
@@ -150,7 +150,7 @@ fn has_pods(id: &ObjectId) -> bool {
     )
 }
 
-async fn pods(target: &Target, id: &ObjectId, version: &str, now: Timestamp) -> (Option<String>, bool) {
+async fn pods(target: &Site, id: &ObjectId, version: &str, now: Timestamp) -> (Option<String>, bool) {
     let Some(workload) = target.read_object(id, version).await else {
         return (None, false);
     };

@@ -49,10 +49,10 @@ impl Target {
         let secret = id.group.is_empty() && &*id.kind == "Secret";
         let paths = match (step.cause, &step.accepted) {
             _ if secret => Vec::new(),
-            (Cause::Added, Some(accepted)) => added_paths(&live, &self.key, ignored, accepted, 3),
+            (Cause::Added, Some(accepted)) => added_paths(&live, &self.terms.key, ignored, accepted, 3),
             _ => desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default(),
         };
-        let record = reduce(&live, &self.key, Timestamp::now(), ignored);
+        let record = reduce(&live, &self.terms.key, Timestamp::now(), ignored);
         DriftedObject {
             manager: record.and_then(|(_, record)| record.last_foreign_manager),
             line: format!("{id} {}", paths.join(" ")).trim_end().to_owned(),

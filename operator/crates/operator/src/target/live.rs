@@ -1,37 +1,54 @@
 //! What is known of the live objects: which kinds are watched, and when that is complete.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use tidegate_cluster::LiveMap;
 use tidegate_core::catalog::Gvk;
 use tidegate_core::desired::Rendered;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Live, comparable};
 
-use crate::target::Target;
+use crate::target::Site;
 
 /// How long the first list of a kind may take.
 const SYNC: Duration = Duration::from_secs(30);
 
-impl Target {
+/// Kinds that are watched, with the map that does: `None` for the operator's own, else the namespace of the Secrets.
+pub(crate) type Watched = BTreeMap<Option<String>, HashSet<Gvk>>;
+
+impl Site {
     /// Live records of an inventory's objects.
     pub(crate) fn live_of(&self, set: &InventorySet) -> Live {
-        self.live
-            .snapshot_for(set.entries.iter().map(|(id, entry)| (id, entry.version.as_str())))
+        let mut live = Live::new();
+        let mut by_namespace: BTreeMap<Option<&str>, Vec<(&ObjectId, &str)>> = BTreeMap::new();
+        for (id, entry) in &set.entries {
+            let place = self.apart(id);
+            by_namespace.entry(place).or_default().push((id, &entry.version));
+        }
+        for objects in by_namespace.into_values() {
+            if let Ok(map) = self.map_of(objects[0].0) {
+                live.extend(map.snapshot_for(objects));
+            }
+        }
+        live
     }
 
     /// Watches the kinds of these objects from now on. Kinds that are not served are left to the caller.
-    pub(crate) fn watch_kinds<'a>(&self, objects: impl Iterator<Item = (&'a ObjectId, &'a str)>) -> Vec<Gvk> {
+    pub(crate) fn watch_kinds<'a>(&self, objects: impl Iterator<Item = (&'a ObjectId, &'a str)>) -> Watched {
         let catalog = self.catalog();
-        let gvks: HashSet<Gvk> = objects
-            .map(|(id, version)| Gvk::new(&id.group, version, &id.kind))
-            .collect();
-        let mut watched = Vec::new();
-        for gvk in gvks {
-            if let Some(info) = catalog.get(&gvk) {
-                self.live.ensure(&gvk, info);
-                watched.push(gvk);
+        let mut watched = Watched::new();
+        for (id, version) in objects {
+            let gvk = Gvk::new(&id.group, version, &id.kind);
+            let place = self.apart(id).map(str::to_owned);
+            let (Some(info), Ok(map)) = (catalog.get(&gvk), self.map_of(id)) else {
+                continue;
+            };
+            let kinds = watched.entry(place).or_default();
+            if !kinds.contains(&gvk) {
+                map.ensure(&gvk, info);
+                kinds.insert(gvk);
             }
         }
         watched
@@ -43,22 +60,7 @@ impl Target {
         self.synced(self.watch_kinds(objects)).await
     }
 
-    /// Reads those objects again that the watch brought before it was known which of their fields others may set.
-    pub(crate) async fn reread(&self, set: &InventorySet) -> Result<(), String> {
-        let live = self.live_of(set);
-        for (id, entry) in &set.entries {
-            let (Some(sealed), Some(record)) = (&entry.sealed, live.get(id)) else {
-                continue;
-            };
-            if !record.deleting && !comparable(sealed, record) {
-                let read = self.live.reread(id, &entry.version).await;
-                read.map_err(|e| e.to_string())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// As [`Operator::sync_kinds`], for a desired set.
+    /// As [`Site::sync_kinds`], for a desired set.
     pub(crate) async fn sync_desired(&self, rendered: &Rendered) -> Result<(), String> {
         let objects = rendered
             .objects
@@ -67,13 +69,48 @@ impl Target {
         self.synced(self.watch_kinds(objects)).await
     }
 
-    async fn synced(&self, gvks: Vec<Gvk>) -> Result<(), String> {
-        if let Some(failure) = gvks.iter().find_map(|gvk| self.live.failure(gvk)) {
-            return Err(failure);
+    async fn synced(&self, watched: Watched) -> Result<(), String> {
+        for (namespace, gvks) in watched {
+            let map = self.map_in(namespace.as_deref())?;
+            if let Some(failure) = gvks.iter().find_map(|gvk| map.failure(gvk)) {
+                return Err(failure);
+            }
+            let gvks: Vec<Gvk> = gvks.into_iter().collect();
+            map.wait_synced(&gvks, SYNC).await.map_err(|e| e.to_string())?;
         }
-        self.live
-            .wait_synced(&gvks, SYNC)
-            .await
-            .map_err(|e| e.to_string())
+        Ok(())
+    }
+
+    /// Reads those objects again that the watch brought before it was known which of their fields others may set.
+    pub(crate) async fn reread(&self, set: &InventorySet) -> Result<(), String> {
+        let live = self.live_of(set);
+        for (id, entry) in &set.entries {
+            let (Some(sealed), Some(record)) = (&entry.sealed, live.get(id)) else {
+                continue;
+            };
+            if !record.deleting && !comparable(sealed, record) {
+                let read = self.map_of(id)?.reread(id, &entry.version).await;
+                read.map_err(|e| e.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The map that watches an object.
+    pub(super) fn map_of(&self, id: &ObjectId) -> Result<LiveMap, String> {
+        self.map_in(self.apart(id))
+    }
+
+    fn map_in(&self, namespace: Option<&str>) -> Result<LiveMap, String> {
+        match (namespace, self.user.as_deref()) {
+            (Some(namespace), Some(user)) => self.secrets_of(namespace, user),
+            _ => Ok(self.live.clone()),
+        }
+    }
+
+    /// The namespace of an object that is watched apart, as the account that applies it.
+    fn apart<'a>(&self, id: &'a ObjectId) -> Option<&'a str> {
+        let apart = self.terms.secrets_as_tenant && self.user.is_some();
+        (apart && id.group.is_empty() && &*id.kind == "Secret").then_some(&*id.namespace)
     }
 }

@@ -1,0 +1,96 @@
+//! An Application whose cluster was changed: what it had in the former one goes, as `spec.prune` says, with the account that
+//! it was applied with. Only then is anything written to the new one, and only once the new set is known to be admissible.
+
+use jiff::Timestamp;
+use tidegate_api::inventory::Place;
+use tidegate_core::gate::{self, Decision};
+use tidegate_core::plan::{Plan, teardown};
+use tidegate_core::record::failure_line;
+use tidegate_core::status::Progress;
+
+use crate::application::turn::Turn;
+use crate::application::{AppState, inventory, outcome, status};
+use crate::state::Again;
+use crate::targets::{self, Reach, Trouble};
+
+/// Wait for objects that others hold in the former cluster.
+const HELD: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// One step out of the former cluster; `None` when nothing is left there.
+pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Result<Option<Again>, String> {
+    let set = state.inventory.clone().unwrap_or_default();
+    if set.entries.is_empty() || set.place.kube_config == turn.target.place.kube_config {
+        return Ok(None);
+    }
+    let (site, _turn) = match targets::reach(turn.operator, &turn.key.namespace, &set.place).await {
+        Reach::Site(site, permit) => (site, permit),
+        Reach::Busy(wait) => return Ok(Some(Again::after(wait))),
+        Reach::Not(Trouble::Gone(why), _) => return forget(turn, state, &why).await.map(|()| None),
+        Reach::Not(trouble, wait) => {
+            state.obstacle = Some(trouble.progress());
+            return Ok(Some(Again::after(wait)));
+        }
+    };
+    let prune = turn.app.spec.prune;
+    if prune {
+        site.sync_kinds(&set).await?;
+    }
+    let plan = teardown(&set, &site.live_of(&set), prune, &turn.operator.key);
+    say_left(turn, &plan, "stays in the former cluster");
+    let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) else {
+        return Ok(Some(Again::Never));
+    };
+    let report = outcome::carry_out(
+        turn.operator,
+        &site,
+        turn.key,
+        turn.app,
+        turn.owner,
+        state,
+        &approved,
+    )
+    .await?;
+    if !report.complete() {
+        let line = failure_line(&report.failed, report.failed.len());
+        return Err(format!(
+            "what is in the former cluster cannot be deleted: {line}; set spec.prune to false to leave it there"
+        ));
+    }
+    let left = state.inventory.as_ref().map_or(0, |set| set.entries.len());
+    if left == 0 {
+        settle_in(turn, state, turn.target.place.clone()).await?;
+        return Ok(None);
+    }
+    state.obstacle = Some(Progress::Working {
+        reason: "Moving",
+        message: format!("{left} objects are still on their way out of the former cluster"),
+    });
+    Ok(Some(Again::after(HELD)))
+}
+
+/// The way to the former cluster is gone: what is there is nobody's from now on.
+async fn forget(turn: &Turn<'_>, state: &mut AppState, why: &str) -> Result<(), String> {
+    let set = state.inventory.clone().unwrap_or_default();
+    let plan = teardown(&set, &tidegate_core::plan::Live::new(), false, &turn.operator.key);
+    say_left(turn, &plan, &format!("is left running, since {why}"));
+    let mut set = set;
+    set.entries.clear();
+    set.place = turn.target.place.clone();
+    inventory::store(turn.operator, turn.key, turn.app, state, set).await
+}
+
+async fn settle_in(turn: &Turn<'_>, state: &mut AppState, place: Place) -> Result<(), String> {
+    let mut set = state.inventory.clone().unwrap_or_default();
+    set.place = place;
+    inventory::store(turn.operator, turn.key, turn.app, state, set).await
+}
+
+fn say_left(turn: &Turn<'_>, plan: &Plan, why: &str) {
+    let left: Vec<String> = plan.forgotten.iter().map(|f| f.id.to_string()).collect();
+    if left.is_empty() {
+        return;
+    }
+    let note = tidegate_core::record::shorten(&format!("{}: {why}", left.join(", ")), 900);
+    let about = status::reference(turn.key, turn.app);
+    turn.operator.event(about, false, "Orphaned", "Release", &note);
+}

@@ -1,0 +1,91 @@
+//! A cluster, and whom we act as there.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_api::application::Adopt;
+use tidegate_api::inventory::Place;
+use tidegate_cluster::{ExecuteContext, Execution, Executor, Outcome};
+use tidegate_core::gate::Approved;
+use tidegate_core::live::LiveRecord;
+use tidegate_core::object::ObjectId;
+use tidegate_core::ownership::Owner;
+use tidegate_core::plan::Plan;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::target::Target;
+
+/// How long a CustomResourceDefinition may take to become Established.
+const ESTABLISHED: Duration = Duration::from_secs(30);
+
+/// See the module's header. What does not depend on the account is the target's.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) target: Arc<Target>,
+    /// User that every write, and every read that shapes one, is made as; the operator itself when absent.
+    pub(crate) user: Option<String>,
+    /// Both, as the inventory records them.
+    pub(crate) place: Place,
+}
+
+impl Deref for Site {
+    type Target = Target;
+
+    fn deref(&self) -> &Target {
+        &self.target
+    }
+}
+
+/// What a plan is carried out under, beside the plan.
+pub(crate) struct Terms<'a> {
+    pub(crate) owner: &'a Owner,
+    pub(crate) adopt: Adopt,
+    /// Whether an Application that an object names as its owner still exists.
+    pub(crate) owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
+    /// Mutations in flight within one stage.
+    pub(crate) concurrency: usize,
+    /// User that the objects were applied as, and are deleted as.
+    pub(crate) former_user: Option<&'a str>,
+}
+
+impl Site {
+    /// Carries an approved plan out.
+    pub(crate) async fn execute(
+        &self,
+        approved: &Approved<Plan>,
+        terms: Terms<'_>,
+        outcomes: mpsc::Sender<Outcome>,
+    ) -> Result<Execution, String> {
+        let catalog = self.catalog();
+        let context = ExecuteContext {
+            catalog: &catalog,
+            owner: terms.owner,
+            adopt: terms.adopt,
+            owner_lives: terms.owner_lives,
+            remover: Some(self.clients_of(terms.former_user)?),
+            key: &self.terms.key,
+            cancel: CancellationToken::new(),
+            concurrency: terms.concurrency,
+            established_timeout: ESTABLISHED,
+        };
+        let actor = self.clients_of(self.user.as_deref())?;
+        let executor = Executor::new(actor, self.terms.lease.clone());
+        Ok(executor.execute(approved, context, outcomes).await)
+    }
+
+    /// Enters the answer to an apply at once, before the watch brings it.
+    pub(crate) fn record(&self, id: &ObjectId, version: &str, record: LiveRecord) {
+        if let Ok(map) = self.map_of(id) {
+            map.record(id.clone(), version, record);
+        }
+    }
+
+    /// Forgets an object of which a GET or a delete said that it is gone.
+    pub(crate) fn forget_object(&self, id: &ObjectId) {
+        if let Ok(map) = self.map_of(id) {
+            map.forget(id);
+        }
+    }
+}
