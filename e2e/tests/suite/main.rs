@@ -12,3 +12,4 @@ mod output;
 mod refusals;
 mod releases;
 mod stage;
+mod targets;

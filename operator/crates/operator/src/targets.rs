@@ -33,7 +33,7 @@ const AGAIN: Backoff = Backoff {
     max: Duration::from_secs(30),
 };
 /// How often the Secrets with kubeconfigs are read anew, and clusters that nobody names any more are left.
-const REFRESH: Duration = Duration::from_secs(30);
+const REFRESH: Duration = Duration::from_secs(10);
 
 /// Names a cluster: the Secret with its kubeconfig, and who reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -218,6 +218,8 @@ impl Link {
         if let Some(target) = self.target.as_ref().filter(|_| self.seal == seal) {
             return Ok(target.clone());
         }
+        // What the former kubeconfig allowed is not used any more, also while the new one does not work.
+        (self.target, self.stop) = (None, None);
         let target = Arc::new(open(&operator.targets, name, &text).await?);
         let stop = CancellationToken::new();
         tokio::spawn(wiring::follow_live_changes(
@@ -234,7 +236,6 @@ impl Link {
     /// Leaves the cluster alone for a while. Returns for how long.
     fn close(&mut self, trouble: Trouble) -> Duration {
         if let Trouble::Gone(_) = trouble {
-            // What the former Secret allowed is not used once it is gone.
             (self.target, self.stop) = (None, None);
         }
         let wait = AGAIN.wait(self.failures, 0);

@@ -80,7 +80,9 @@ fn problem(
 
 fn next_step(refusal: &Refusal, reason: &str) -> &'static str {
     match reason {
-        "Forbidden" => "; grant this right to Tidegate's service account (rbac.extraRules of the chart)",
+        "Forbidden" => {
+            "; grant this right to the user that is named: the Application's serviceAccountName, else Tidegate's own (rbac of the chart)"
+        }
         "NamespaceMissing" => "; add the Namespace to the source or create it",
         "NamespaceTerminating" => "; it is tried again when the namespace is gone",
         "QuotaExceeded" => "; raise the quota or lower the request",

@@ -80,6 +80,9 @@ pub(crate) async fn carry_out(
     let execution = target.execute(approved, terms, sender);
     let collect = async {
         while let Some(outcome) = outcomes.recv().await {
+            if was_never_made(&before, &outcome) {
+                set.entries.remove(&outcome.id);
+            }
             absorb(target, &mut set, &mut report, plan, outcome);
         }
     };
@@ -101,6 +104,13 @@ fn former_user(target: &Site, key: &Key, before: &InventorySet) -> Option<String
     }
     let account = before.place.service_account_name.as_deref();
     account.map(|account| targets::user(&key.namespace, account))
+}
+
+/// True when the API server has said no to the first creation of an object: there is nothing of ours to look after, and
+/// perhaps no right to.
+fn was_never_made(before: &InventorySet, outcome: &Outcome) -> bool {
+    let refused = matches!(&outcome.result, Err(failure) if failure.class == Class::Terminal);
+    refused && !before.entries.contains_key(&outcome.id)
 }
 
 fn absorb(target: &Site, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
