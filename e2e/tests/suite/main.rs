@@ -13,3 +13,4 @@ mod refusals;
 mod releases;
 mod stage;
 mod targets;
+mod tenancy;

@@ -87,7 +87,10 @@ pub struct SourceReference {
     #[serde(default)]
     pub kind: SourceKind,
     /// Name of the source in the Application's namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub name: String,
     /// Directory in the repository, read recursively. `.tidegateignore` files are honoured.
     #[serde(default = "default_path")]
@@ -152,7 +155,10 @@ pub struct KubeConfig {
 #[serde(rename_all = "camelCase")]
 pub struct KubeConfigSecret {
     /// Name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub name: String,
     /// Key of the data; `kubeconfig`, else `value`, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]

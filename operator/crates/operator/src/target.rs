@@ -103,7 +103,7 @@ impl Target {
     }
 
     /// Clients that act as a user; the operator's own for none.
-    pub(crate) fn clients_of(&self, user: Option<&str>) -> Result<Clients, String> {
+    pub(crate) fn clients_of(&self, user: Option<&str>) -> Result<Clients, tidegate_cluster::Error> {
         let Some(user) = user else {
             return Ok(self.clients.clone());
         };
@@ -111,14 +111,14 @@ impl Target {
         if let Some(clients) = actors.get(user) {
             return Ok(clients.clone());
         }
-        let clients = self.clients.acting_as(user).map_err(|e| e.to_string())?;
+        let clients = self.clients.acting_as(user)?;
         actors.insert(user.to_owned(), clients.clone());
         Ok(clients)
     }
 
     /// The map of Secrets of a namespace, as a user sees them.
     fn secrets_of(&self, namespace: &str, user: &str) -> Result<LiveMap, String> {
-        let clients = self.clients_of(Some(user))?;
+        let clients = self.clients_of(Some(user)).map_err(|e| e.to_string())?;
         let mut maps = lock(&self.secrets);
         let place = (namespace.to_owned(), user.to_owned());
         let map = maps.entry(place).or_insert_with(|| {

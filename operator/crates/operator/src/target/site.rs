@@ -59,18 +59,19 @@ impl Site {
         outcomes: mpsc::Sender<Outcome>,
     ) -> Result<Execution, String> {
         let catalog = self.catalog();
+        let clients = |user| self.clients_of(user).map_err(|e| e.to_string());
         let context = ExecuteContext {
             catalog: &catalog,
             owner: terms.owner,
             adopt: terms.adopt,
             owner_lives: terms.owner_lives,
-            remover: Some(self.clients_of(terms.former_user)?),
+            remover: Some(clients(terms.former_user)?),
             key: &self.terms.key,
             cancel: CancellationToken::new(),
             concurrency: terms.concurrency,
             established_timeout: ESTABLISHED,
         };
-        let actor = self.clients_of(self.user.as_deref())?;
+        let actor = clients(self.user.as_deref())?;
         let executor = Executor::new(actor, self.terms.lease.clone());
         Ok(executor.execute(approved, context, outcomes).await)
     }
