@@ -104,4 +104,13 @@ pub struct InventoryEntry {
     /// `tidegate.io/prune` as git said it when the object was applied last: `Enabled` or `Disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<String>,
+    /// `tidegate.io/wave` as git said it when the object was applied last. Deletion goes from the highest to the lowest.
+    #[serde(default, skip_serializing_if = "is_first_wave")]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub wave: i32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first_wave(wave: &i32) -> bool {
+    *wave == 0
 }

@@ -10,6 +10,9 @@ pub const LABEL_APPLICATION: &str = "tidegate.io/application";
 pub const ANNOTATION_OWNER: &str = "tidegate.io/owner";
 /// Annotation on applied objects, read from git only: `Disabled` keeps an object, `Enabled` lets a protected kind go.
 pub const ANNOTATION_PRUNE: &str = "tidegate.io/prune";
+/// Annotation on applied objects, read from git only: a number that orders them inside a release. Each wave waits for the
+/// health of the one before.
+pub const ANNOTATION_WAVE: &str = "tidegate.io/wave";
 /// Annotation on live objects only: `<until> <reason>` pauses drift correction of that object.
 pub const ANNOTATION_HOLD: &str = "tidegate.io/hold";
 /// Annotation on our kinds: any new value asks for a reconcile now.

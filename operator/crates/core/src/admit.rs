@@ -15,6 +15,7 @@ use crate::desired::{DesiredObject, PruneRule, RawObject, Rendered};
 use crate::digest::DigestKey;
 use crate::ignore;
 use crate::object::{ObjectId, split_api_version};
+use crate::order::{WAVES, parse_wave};
 use crate::ownership::Owner;
 use crate::problem::{Problem, field_path};
 use crate::schema::SchemaSet;
@@ -82,9 +83,14 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         check.size();
         check.schema(&schemas);
         let prune = check.prune_rule();
+        let wave = check.wave();
         if problems.len() == before {
             seen.insert(id.clone(), objects.len());
-            objects.push(finish(object, id, prune, context));
+            objects.push(DesiredObject {
+                prune,
+                wave,
+                ..finish(object, id, context)
+            });
         }
     }
     if problems.is_empty() {
@@ -269,10 +275,9 @@ const SERVER_SET: [&str; 8] = [
 ];
 
 /// Annotations that mean something, but not in this version: applying the object as if they were absent would be a guess.
-const NOT_YET: [&str; 6] = [
+const NOT_YET: [&str; 5] = [
     "tidegate.io/apply",
     "tidegate.io/force",
-    "tidegate.io/wave",
     "tidegate.io/hook",
     "tidegate.io/hook-delete-policy",
     "tidegate.io/substitute",
@@ -385,6 +390,19 @@ impl Check<'_> {
         })
     }
 
+    fn wave(&mut self) -> i32 {
+        let pointer = "/metadata/annotations/tidegate.io~1wave";
+        let Some(text) = self.object.value.pointer(pointer).and_then(Value::as_str) else {
+            return 0;
+        };
+        parse_wave(text).unwrap_or_else(|| {
+            let (least, most) = (WAVES.start(), WAVES.end());
+            let message = format!("must be a whole number from {least} to {most} in quotes, not `{text}`");
+            self.problem("InvalidField", pointer, message);
+            0
+        })
+    }
+
     fn size(&mut self) {
         let size = serde_json::to_vec(&self.object.value).map_or(usize::MAX, |bytes| bytes.len());
         if size > MAX_OBJECT_BYTES {
@@ -408,7 +426,7 @@ impl Check<'_> {
 
 /// Brings an object into the form that is applied: namespace filled in, blanks of generators dropped, owner and
 /// label added.
-fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'_>) -> DesiredObject {
+fn finish(object: RawObject, id: ObjectId, context: &Context<'_>) -> DesiredObject {
     let RawObject {
         value: mut body,
         location,
@@ -448,7 +466,8 @@ fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'
         // Taken when it is known what is ignored, for which the whole set is needed.
         digest: String::new(),
         ignored: Vec::new(),
-        prune,
+        prune: PruneRule::Default,
+        wave: 0,
     }
 }
 

@@ -84,6 +84,8 @@ pub struct DesiredObject {
     pub ignored: Vec<String>,
     /// What git says about pruning it.
     pub prune: PruneRule,
+    /// Wave that it is applied in (annotation `tidegate.io/wave`): see [`crate::wave`].
+    pub wave: i32,
 }
 
 impl DesiredObject {

@@ -24,6 +24,8 @@ pub struct Entry {
     pub sealed: Option<Sealed>,
     /// What git said about pruning when it was applied last.
     pub prune: PruneRule,
+    /// Wave that it was applied in last.
+    pub wave: i32,
 }
 
 /// The API server's answer to the last apply.
@@ -241,6 +243,7 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         foreign: sealed.and_then(|s| s.foreign.clone()),
         ignored: sealed.map(|s| s.ignored.clone()).unwrap_or_default(),
         prune: entry.prune.as_str().map(str::to_owned),
+        wave: entry.wave,
     }
 }
 
@@ -261,6 +264,7 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         version: entry.version.clone(),
         sealed,
         prune,
+        wave: entry.wave,
     }
 }
 

@@ -28,3 +28,4 @@ pub mod problem;
 pub mod record;
 pub mod schema;
 pub mod status;
+pub mod wave;

@@ -30,6 +30,7 @@ fn set(count: usize, mark: &str) -> InventorySet {
         version: "v1".to_owned(),
         sealed: (!n.is_multiple_of(7)).then(|| sealed(n)),
         prune: PruneRule::Default,
+        wave: i32::try_from(n % 3).unwrap() - 1,
     };
     InventorySet {
         entries: (0..count).map(|n| (id(n), entry(n))).collect(),
