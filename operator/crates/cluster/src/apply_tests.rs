@@ -266,6 +266,7 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         sealed,
         prune: PruneRule::Default,
         wave: 0,
+        run: None,
     };
     set.entries
         .insert(ObjectId::new("", "ConfigMap", "shop", name), entry);

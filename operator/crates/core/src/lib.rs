@@ -15,6 +15,7 @@ pub mod duration;
 pub mod fights;
 pub mod gate;
 pub mod health;
+pub mod hook;
 pub mod ignore;
 pub mod inventory;
 pub mod live;

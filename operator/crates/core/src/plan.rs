@@ -11,6 +11,7 @@ use tidegate_api::application::DriftMode;
 use crate::additions::any_added;
 use crate::desired::{PruneRule, Rendered};
 use crate::digest::DigestKey;
+use crate::hook::Run;
 use crate::inventory::{Entry, InventorySet, Sealed};
 use crate::live::LiveRecord;
 use crate::object::ObjectId;
@@ -79,6 +80,8 @@ pub struct Step {
     pub stage: Stage,
     /// What people may own beside our fields, as it was sealed. `None` accepts what the answer has.
     pub accepted: Option<Vec<String>>,
+    /// For the Job of a hook: the run that the step is about. The entry stays after a deletion, and has it.
+    pub run: Option<Run>,
 }
 
 /// Everything to do, in order. A value of this type can do nothing yet: see [`crate::gate`].
@@ -175,6 +178,7 @@ impl Plan {
             entry.version = step.version.to_string();
             entry.prune = prune;
             entry.wave = step.wave;
+            entry.run.clone_from(&step.run);
             if step.action == Action::Create {
                 entry.sealed = None;
             }
@@ -214,6 +218,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
                     wave: object.wave,
                     stage,
                     accepted,
+                    run: None,
                 });
             }
             None => unchanged += 1,
@@ -224,7 +229,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         .inventory
         .entries
         .iter()
-        .filter(|(id, _)| inputs.rendered.get(id).is_none());
+        .filter(|(id, _)| !inputs.rendered.names(id));
     let removal = removals(gone, inputs.live, inputs.prune);
     steps.extend(removal.steps);
     seal_plan(
@@ -345,6 +350,7 @@ fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Li
             wave: entry.wave,
             stage: Stage::of(id),
             accepted: None,
+            run: None,
         });
     }
     removal
@@ -364,7 +370,7 @@ fn kept(id: &ObjectId, rule: PruneRule, delete: bool) -> Option<&'static str> {
     }
 }
 
-fn seal_plan(
+pub(crate) fn seal_plan(
     steps: Vec<Step>,
     rendered: Arc<Rendered>,
     unchanged: usize,

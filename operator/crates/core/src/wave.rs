@@ -65,6 +65,14 @@ pub enum Awaited {
 }
 
 impl Wait {
+    /// The same as long as the same part of a release waits, whichever object it waits for.
+    pub fn key(&self) -> String {
+        match &self.what {
+            Awaited::Healthy { next, .. } => format!("wave {next}"),
+            Awaited::Gone { next } => format!("deletion of {next}"),
+        }
+    }
+
     /// One line for people.
     pub fn line(&self) -> String {
         let Self { what, object, why } = self;
@@ -184,8 +192,7 @@ fn departing<'a>(
     inventory: &'a InventorySet,
     live: &'a Live,
 ) -> impl Iterator<Item = (Departure, &'a ObjectId, &'a str)> {
-    let dropped =
-        |id: &ObjectId| plan.rendered.get(id).is_none() && plan.forgotten.iter().all(|f| f.id != *id);
+    let dropped = |id: &ObjectId| !plan.rendered.names(id) && plan.forgotten.iter().all(|f| f.id != *id);
     let gone = inventory.entries.iter().filter(move |(id, _)| dropped(id));
     gone.filter_map(|(id, entry)| {
         let record = live.get(id).filter(|record| record.deleting)?;

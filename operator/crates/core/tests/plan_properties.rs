@@ -100,6 +100,7 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
                     sealed,
                     prune,
                     wave: 0,
+                    run: None,
                 },
             )
         };

@@ -203,6 +203,9 @@ fn note_acted(state: &mut AppState) {
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if let Some(newest) = &mut state.newest {
         newest.acted = written && !waits;
+        if newest.acted {
+            newest.admitted = None;
+        }
     }
 }
 
