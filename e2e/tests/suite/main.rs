@@ -8,6 +8,7 @@ mod drift_rules;
 mod faults;
 mod flaky;
 mod health;
+mod hooks;
 mod order;
 mod output;
 mod refusals;

@@ -106,7 +106,7 @@ pub enum Next {
     /// All have succeeded.
     Done,
     /// These have ended: it has to be recorded before anything else is done.
-    Record(Vec<(ObjectId, Outcome)>),
+    Record(Vec<(ObjectId, Outcome, String)>),
     /// Steps to carry out; then it is looked at again.
     Go(Plan),
     /// A run is under way, or an old one is on its way out.
@@ -126,7 +126,7 @@ pub enum Next {
 /// has succeeded.
 pub fn next(seen: &[(&Hook, State)], release: &str, key: &DigestKey) -> Next {
     let ended = |(hook, state): &(&Hook, State)| match state {
-        State::Ended(outcome, _) => Some((hook.job.id.clone(), *outcome)),
+        State::Ended(outcome, why) => Some((hook.job.id.clone(), *outcome, why.clone())),
         _ => None,
     };
     let record: Vec<_> = seen.iter().filter_map(ended).collect();

@@ -255,6 +255,7 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         run: entry.run.as_ref().map(|run| InventoryRun {
             release: run.release.clone(),
             outcome: run.outcome.map(|outcome| outcome.as_str().to_owned()),
+            message: (!run.why.is_empty()).then(|| run.why.clone()),
         }),
     }
 }
@@ -280,6 +281,7 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         run: entry.run.as_ref().map(|run| Run {
             release: run.release.clone(),
             outcome: run.outcome.as_deref().and_then(Outcome::parse),
+            why: run.message.clone().unwrap_or_default(),
         }),
     }
 }

@@ -67,6 +67,7 @@ fn entry(uid: Option<&str>, release: &str, outcome: Option<Outcome>) -> Entry {
         run: Some(Run {
             release: release.to_owned(),
             outcome,
+            why: String::new(),
         }),
     }
 }
@@ -267,7 +268,7 @@ fn waves_of_hooks_follow_each_other_and_a_failure_stops_them() {
     ]);
     assert_eq!(
         ended,
-        Next::Record(vec![(a.job.id.clone(), Outcome::Succeeded)]),
+        Next::Record(vec![(a.job.id.clone(), Outcome::Succeeded, String::new())]),
         "before anything else"
     );
     assert_eq!(
@@ -331,7 +332,8 @@ impl World {
             Next::Failed(_) => return Some(false),
             Next::Waits { .. } => {}
             Next::Record(ended) => {
-                self.entry.as_mut().unwrap().run.as_mut().unwrap().outcome = Some(ended[0].1)
+                let run = self.entry.as_mut().unwrap().run.as_mut().unwrap();
+                run.end(ended[0].1, &ended[0].2);
             }
             Next::Go(plan) => {
                 let step = &plan.steps[0];

@@ -35,6 +35,7 @@ fn set(count: usize, mark: &str) -> InventorySet {
         run: n.is_multiple_of(5).then(|| Run {
             release: format!("shop-{n:06}"),
             outcome: [None, Some(Outcome::Succeeded), Some(Outcome::Failed)][n % 3],
+            why: "because".repeat(n % 2),
         }),
     };
     InventorySet {

@@ -14,6 +14,10 @@ use crate::inventory::Entry;
 use crate::order::Stage;
 use crate::ownership::{Owner, applied_by_us};
 use crate::plan::{Action, Cause, Step};
+use crate::record::shorten;
+
+/// Longest reason of a failure, bytes: it is kept in the inventory.
+const MAX_WHY: usize = 400;
 
 /// What the inventory says about the last run of a hook.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +26,25 @@ pub struct Run {
     pub release: String,
     /// What it came to; `None` until that was seen.
     pub outcome: Option<Outcome>,
+    /// Why it failed; empty when it has not.
+    pub why: String,
+}
+
+impl Run {
+    /// A run that begins.
+    fn of(release: &str) -> Self {
+        Self {
+            release: release.to_owned(),
+            outcome: None,
+            why: String::new(),
+        }
+    }
+
+    /// Notes what it came to.
+    pub fn end(&mut self, outcome: Outcome, why: &str) {
+        self.outcome = Some(outcome);
+        self.why = shorten(why, MAX_WHY);
+    }
 }
 
 /// What a run came to.
@@ -126,7 +149,7 @@ pub fn needs_reading(hook: &Hook, entry: Option<&Entry>, release: &str, is_live:
         .and_then(|entry| entry.run.as_ref())
         .filter(|run| run.release == release);
     match run.and_then(|run| run.outcome) {
-        Some(outcome) => is_live && (outcome == Outcome::Failed || hook.delete.deletes(outcome)),
+        Some(outcome) => is_live && hook.delete.deletes(outcome),
         None => true,
     }
 }
@@ -146,12 +169,11 @@ pub fn state(seen: &Seen<'_>, context: &Context<'_>) -> State {
     let sealed = entry.sealed.as_ref().map(|sealed| sealed.uid.as_str());
     let live = seen.live.filter(|live| sealed == Some(&uid_of(live)));
     if let Some(outcome) = run.outcome {
-        let why = match live.map(|live| verdict(live, seen, context)) {
-            Some(State::Ended(Outcome::Failed, why)) => why,
-            _ => "it failed in this release".to_owned(),
+        return State::Recorded {
+            outcome,
+            why: run.why.clone(),
+            left: live.filter(|live| !deleting(live)).map(uid_of),
         };
-        let left = live.filter(|live| !deleting(live)).map(uid_of);
-        return State::Recorded { outcome, why, left };
     }
     match (sealed, live) {
         (Some(_), Some(live)) => verdict(live, seen, context),
@@ -267,13 +289,7 @@ pub(super) fn failure(hook: &Hook, state: &State) -> Option<Failure> {
 pub(super) fn step(hook: &Hook, state: &State, release: &str) -> Option<Step> {
     let (action, run) = match state {
         State::Old { uid } => (Action::Delete { uid: uid.clone() }, None),
-        State::Ready => (
-            Action::Create,
-            Some(Run {
-                release: release.to_owned(),
-                outcome: None,
-            }),
-        ),
+        State::Ready => (Action::Create, Some(Run::of(release))),
         _ => return None,
     };
     Some(made(hook, action, run))
@@ -283,16 +299,14 @@ pub(super) fn step(hook: &Hook, state: &State, release: &str) -> Option<Step> {
 pub(super) fn tidy(hook: &Hook, state: &State, release: &str) -> Option<Step> {
     let State::Recorded {
         outcome,
+        why,
         left: Some(uid),
-        ..
     } = state
     else {
         return None;
     };
-    let run = Run {
-        release: release.to_owned(),
-        outcome: Some(*outcome),
-    };
+    let mut run = Run::of(release);
+    run.end(*outcome, why);
     let action = Action::Delete {
         uid: Some(uid.clone()),
     };

@@ -129,12 +129,16 @@ async fn look_at(
 }
 
 /// What runs came to is in the inventory before anything follows from it.
-async fn record(turn: &Turn<'_>, state: &mut AppState, ended: &[(ObjectId, Outcome)]) -> Result<(), String> {
+async fn record(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    ended: &[(ObjectId, Outcome, String)],
+) -> Result<(), String> {
     let mut set = state.inventory.clone().unwrap_or_default();
-    for (id, outcome) in ended {
-        tracing::info!(hook = %id, outcome = outcome.as_str(), "a hook ends");
+    for (id, outcome, why) in ended {
+        tracing::info!(hook = %id, outcome = outcome.as_str(), why, "a hook ends");
         if let Some(run) = set.entries.get_mut(id).and_then(|entry| entry.run.as_mut()) {
-            run.outcome = Some(*outcome);
+            run.end(*outcome, why);
         }
     }
     inventory::store(turn.operator, turn.target, turn.key, turn.app, state, set).await
