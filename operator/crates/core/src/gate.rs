@@ -31,7 +31,8 @@ impl Approved<Plan> {
     pub fn part(&self, due: &Due) -> Self {
         let mut part = self.clone();
         part.inner.steps.retain(|step| due.now.contains(&step.id));
-        if !due.last {
+        part.inner.more = !due.last;
+        if part.inner.more {
             part.inner.forgotten.clear();
         }
         part

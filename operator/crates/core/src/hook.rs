@@ -192,7 +192,10 @@ fn body_of_run(job: &DesiredObject, release: &str) -> DesiredObject {
 
 fn plan(steps: Vec<Step>, bodies: Vec<DesiredObject>, key: &DigestKey) -> Plan {
     let rendered = Arc::new(Rendered::new(bodies, key));
-    crate::plan::seal_plan(steps, rendered, 0, Vec::new(), key)
+    Plan {
+        more: true,
+        ..crate::plan::seal_plan(steps, rendered, 0, Vec::new(), key)
+    }
 }
 
 /// True when a set brings a hook before or after the objects that has not run with this content. Such a set makes a release

@@ -98,6 +98,8 @@ pub struct Plan {
     pub forgotten: Vec<Forgotten>,
     /// Keyed digest over identity, action and desired digest of each step.
     pub digest: String,
+    /// True for a part of a plan that more follows.
+    pub more: bool,
 }
 
 /// An inventory entry that goes without a deletion.
@@ -391,5 +393,6 @@ pub(crate) fn seal_plan(
         rendered,
         unchanged,
         forgotten,
+        more: false,
     }
 }

@@ -213,16 +213,6 @@ impl Target {
         self.clients.object(&gvk, &info.plural, id).await.ok().flatten()
     }
 
-    /// An object as it is now; `None` when it is not there.
-    pub(crate) async fn find_object(&self, id: &ObjectId, version: &str) -> Result<Option<Value>, String> {
-        let gvk = Gvk::new(&id.group, version, &id.kind);
-        let Some(info) = self.catalog().get(&gvk).cloned() else {
-            return Ok(None);
-        };
-        let found = self.clients.object(&gvk, &info.plural, id).await;
-        found.map_err(|e| e.to_string())
-    }
-
     /// Pods that a selector chooses; none when they cannot be read.
     pub(crate) async fn pods(&self, namespace: &str, selector: &str) -> Vec<Value> {
         self.clients

@@ -141,7 +141,7 @@ async fn record(
             run.end(*outcome, why);
         }
     }
-    inventory::store(turn.operator, turn.target, turn.key, turn.app, state, set).await
+    inventory::store(turn.operator, turn.key, turn.app, state, set).await
 }
 
 async fn go(

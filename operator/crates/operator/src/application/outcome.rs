@@ -94,7 +94,7 @@ pub(crate) async fn carry_out(
     };
     let (execution, ()) = tokio::join!(execution, collect);
     report.not_attempted = execution?.not_attempted;
-    if report.complete() {
+    if report.complete() && !plan.more {
         set.place = target.place.clone();
     }
     target.own_objects(key, &set);

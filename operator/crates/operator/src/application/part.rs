@@ -23,7 +23,7 @@ use crate::application::{AppState, outcome};
 use crate::state::Again;
 
 /// How soon deleted objects are looked at that were still there when the answer came, beside the watch that tells.
-const GONE_LOOK: Duration = Duration::from_millis(200);
+const GONE_LOOK: Duration = Duration::from_secs(1);
 
 /// What came of the part of a plan that was due.
 pub(crate) struct Carried {
