@@ -401,6 +401,51 @@ async fn a_hook_that_takes_too_long_fails_and_a_job_of_somebody_else_is_left_alo
 }
 
 #[tokio::test]
+async fn killed_while_the_hook_for_failures_runs_it_still_knows_what_failed() -> Result<()> {
+    let (world, guard) = fragile().await?;
+    let shop = Shop::open_in(&world.cluster, "midfail").await?;
+    let options = Options {
+        name: "midfail".to_owned(),
+        args: vec!["--identity".to_owned(), "midfail".to_owned()],
+        ..Options::default()
+    };
+    let mut running = Operator::start(&world.cluster, options).await?;
+    running.wait_ready(STEP).await?;
+    shop.put("a.yaml", &map("a", "1"))?;
+    shop.put(
+        "migrate.yaml",
+        &hook("migrate", &at("PreSync"), "InvalidImageName", ""),
+    )?;
+    shop.put("alarm.yaml", &hook("alarm", &at("SyncFail"), RUNS, ""))?;
+    let commit = shop.push("fails")?;
+    shop.deploy("").await?;
+    let alarm = shop
+        .until("runs", "jobs/alarm", |v| v["status"]["active"] == 1)
+        .await?;
+    running.kill9();
+    let release = shop.phase(&commit, "Applying").await?;
+    assert!(
+        said(&release).contains("/migrate: PreSync hook: "),
+        "why is in the record: {release}"
+    );
+    running.restart()?;
+    running.wait_ready(STEP).await?;
+    shop.look_again().await?;
+    heal(&shop, "alarm").await?;
+    let release = shop.phase(&commit, "Failed").await?;
+    assert!(said(&release).contains("/migrate: PreSync hook: "), "{release}");
+    assert!(
+        said(&release).ends_with("; the SyncFail hooks have run"),
+        "{release}"
+    );
+    assert_eq!(uid(&shop.get("jobs/alarm").await?), uid(&alarm));
+    one_release(&shop, &commit).await?;
+    running.kill9();
+    drop(guard);
+    Ok(())
+}
+
+#[tokio::test]
 async fn killed_while_a_hook_runs_it_takes_it_up_and_starts_no_second() -> Result<()> {
     let (world, guard) = fragile().await?;
     let shop = Shop::open_in(&world.cluster, "midhook").await?;

@@ -4,6 +4,7 @@
 
 mod hook;
 mod secret;
+mod wave;
 
 use std::collections::HashMap;
 
@@ -105,6 +106,7 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
             }
         }
     }
+    problems.extend(wave::contradictions(&objects));
     if problems.is_empty() {
         let scaled = ignore::autoscaled(&objects);
         for object in &mut objects {

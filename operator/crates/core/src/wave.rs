@@ -192,7 +192,8 @@ fn departing<'a>(
     inventory: &'a InventorySet,
     live: &'a Live,
 ) -> impl Iterator<Item = (Departure, &'a ObjectId, &'a str)> {
-    let dropped = |id: &ObjectId| !plan.rendered.names(id) && plan.forgotten.iter().all(|f| f.id != *id);
+    let stays: BTreeSet<&ObjectId> = plan.forgotten.iter().map(|f| &f.id).collect();
+    let dropped = move |id: &ObjectId| !plan.rendered.names(id) && !stays.contains(id);
     let gone = inventory.entries.iter().filter(move |(id, _)| dropped(id));
     gone.filter_map(|(id, entry)| {
         let record = live.get(id).filter(|record| record.deleting)?;

@@ -303,6 +303,48 @@ fn what_generators_leave_behind_is_dropped_and_ownership_is_added() {
 }
 
 #[test]
+fn nothing_is_in_a_wave_before_its_namespace_or_its_definition() {
+    let in_wave = |mut value: Value, wave: &str| {
+        merge(
+            &mut value,
+            &json!({ "metadata": { "annotations": { "tidegate.io/wave": wave } } }),
+        );
+        value
+    };
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "gadgets.example.com" },
+        "spec": { "group": "example.com", "scope": "Namespaced", "names": { "kind": "Gadget", "plural": "gadgets" },
+            "versions": [{ "name": "v1", "served": true, "storage": true }] },
+    });
+    let gadget = json!({ "apiVersion": "example.com/v1", "kind": "Gadget", "metadata": { "name": "g" } });
+    let set = |ns: &str, crd_wave: &str, map: &str, instance: &str| {
+        check(vec![
+            in_wave(namespace.clone(), ns),
+            in_wave(crd.clone(), crd_wave),
+            in_wave(config_map(&json!({})), map),
+            in_wave(gadget.clone(), instance),
+        ])
+    };
+    assert!(
+        set("-1", "0", "-1", "0").is_ok(),
+        "the same wave is enough: stages do the rest"
+    );
+    let problems = set("0", "2", "-1", "1").unwrap_err();
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 2, "{lines:?}");
+    assert!(problems.iter().all(|p| p.reason == "WaveOrder"));
+    assert!(
+        lines[0].contains("ConfigMap shop/a") && lines[0].contains("Namespace shop (deploy/a.yaml:1)"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].contains("in wave 1, and CustomResourceDefinition gadgets.example.com"),
+        "{lines:?}"
+    );
+}
+
+#[test]
 fn hooks_are_part_of_the_set_and_not_among_its_objects() {
     let job = hook("PreSync", "HookSucceeded, HookFailed", &json!({}));
     let rendered = check(vec![config_map(&json!({})), job]).unwrap();

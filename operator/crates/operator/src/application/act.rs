@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidegate_api::release::{Failure, Phase, Trigger};
+use tidegate_api::release::{Failure, Phase, PlanSummary, Trigger};
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::hook::{self, Point};
@@ -55,7 +55,7 @@ async fn advance(
     supersede(turn, state, &rendered).await?;
     if let Some(open) = state.open.as_mut() {
         open.set = Some(rendered.clone());
-        recall(open, &rendered, state.inventory.as_ref());
+        recall(open, &rendered, &set);
         if open.failing.is_some() {
             return end(turn, state, edits).await;
         }
@@ -227,8 +227,10 @@ async fn release_plan(
     rendered: Arc<Rendered>,
     plan: Plan,
 ) -> Result<Again, String> {
-    let previous = previous(turn, &rendered).await;
-    let summary = record::summarize(&plan, previous.as_deref());
+    let summary = match &state.open {
+        Some(_) => PlanSummary::default(),
+        None => record::summarize(&plan, previous(turn, &rendered).await.as_deref()),
+    };
     let approved = match gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) {
         Decision::Go(approved) => approved,
         Decision::Wait { until, why } => {

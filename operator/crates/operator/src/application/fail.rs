@@ -2,7 +2,8 @@
 
 use tidegate_api::release::{Failure, Phase};
 use tidegate_core::desired::Rendered;
-use tidegate_core::hook::{Point, has_begun};
+use tidegate_core::hook::{self, Point, has_begun};
+use tidegate_core::inventory::InventorySet;
 use tidegate_core::record::failure_line;
 use tidegate_core::status::Progress;
 
@@ -66,19 +67,16 @@ pub(crate) async fn end(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits
 }
 
 /// After a restart: a release whose `SyncFail` hooks had begun was failing, and its message says why.
-pub(crate) fn recall(
-    open: &mut Open,
-    rendered: &Rendered,
-    state: Option<&tidegate_core::inventory::InventorySet>,
-) {
-    let begun = state.is_some_and(|set| has_begun(rendered, set, Point::SyncFail, &open.name));
-    if open.failing.is_none() && begun {
-        open.failing = Some(Fault {
-            reason: "ApplyFailed",
-            message: open.status.display.message.clone(),
-            applied: open.status.times.applied.is_some(),
-        });
+pub(crate) fn recall(open: &mut Open, rendered: &Rendered, set: &InventorySet) {
+    if open.failing.is_some() || !has_begun(rendered, set, Point::SyncFail, &open.name) {
+        return;
     }
+    let hook = hook::failed(rendered, set).next().is_some();
+    open.failing = Some(Fault {
+        reason: if hook { "HookFailed" } else { "ApplyFailed" },
+        message: open.status.display.message.clone(),
+        applied: open.status.times.applied.is_some() && !hook,
+    });
 }
 
 async fn close(
@@ -90,27 +88,21 @@ async fn close(
     let Some(open) = state.open.as_mut() else {
         return Ok(Again::Never);
     };
-    release::finish(
-        turn.operator,
-        turn.key,
-        turn.app,
-        open,
-        Phase::Failed,
-        &fault.message,
-    )
-    .await?;
+    // Told first: it stays true when the record cannot be written now, and keeps the set from being tried again.
     edits.turn(open.spec.sequence, Phase::Failed);
-    let shown = open.short_revision();
-    state.open = None;
     if fault.applied {
         state.diagnosis = Some(fault.message.clone());
         state.progress = Some(Progress::Synced);
-        return Ok(Again::Never);
+    } else {
+        let shown = open.short_revision();
+        state.progress = Some(Progress::Failed {
+            reason: fault.reason,
+            message: format!("{shown} could not be applied as a whole: {}", fault.message),
+            stalled: true,
+        });
     }
-    state.progress = Some(Progress::Failed {
-        reason: fault.reason,
-        message: format!("{shown} could not be applied as a whole: {}", fault.message),
-        stalled: true,
-    });
+    let (phase, message) = (Phase::Failed, &fault.message);
+    release::finish(turn.operator, turn.key, turn.app, open, phase, message).await?;
+    state.open = None;
     Ok(Again::Never)
 }

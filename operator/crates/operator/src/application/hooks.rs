@@ -171,7 +171,11 @@ async fn go(
     )
     .await?;
     if !report.complete() {
-        if report.terminal {
+        let now = Timestamp::now();
+        let timeout = health_timeout(turn.app);
+        let open = state.open.as_mut();
+        let until = open.map(|open| open.wait_until(&format!("{first} to start"), now, timeout));
+        if report.terminal || until.is_some_and(|until| now >= until) {
             return Ok(Ran::Failed(report.failed));
         }
         return Err(failure_line(&report.failed, report.failed.len()));

@@ -10,7 +10,7 @@ use tidegate_core::gate::Approved;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
-use tidegate_core::plan::Plan;
+use tidegate_core::plan::{Plan, Step};
 use tokio::sync::mpsc;
 
 use crate::application::{AppState, inventory};
@@ -149,12 +149,9 @@ fn absorb(target: &Site, set: &mut InventorySet, report: &mut Report, plan: &Pla
         Ok(Done::Deleted) => {
             target.forget_object(&id);
             // What an ended run came to stays known when its Job goes.
-            let run = plan
-                .steps
-                .iter()
-                .find(|step| step.id == id)
-                .and_then(|step| step.run.as_ref());
-            if run.is_none() {
+            let is_run = set.entries.get(&id).is_some_and(|entry| entry.run.is_some());
+            let keeps = |step: &Step| step.id == id && step.run.is_some();
+            if !(is_run && plan.steps.iter().any(keeps)) {
                 set.entries.remove(&id);
             }
         }

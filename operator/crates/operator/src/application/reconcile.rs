@@ -157,6 +157,7 @@ async fn step(
             message,
         });
         state.newest = None;
+        state.open.iter_mut().for_each(release::Open::pause);
         return Ok(until.map_or(Again::Never, Again::at));
     }
     let set = state.inventory.clone().unwrap_or_default();

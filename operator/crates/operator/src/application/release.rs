@@ -110,6 +110,12 @@ impl Open {
         anew
     }
 
+    /// The time of waits stands still while the Application is suspended: it begins anew.
+    pub(crate) fn pause(&mut self) {
+        self.deadline = None;
+        self.wait = None;
+    }
+
     /// When a wait ends. It begins with the first call for it; each wait has its own time.
     pub(crate) fn wait_until(&mut self, what: &str, now: Timestamp, timeout: Duration) -> Timestamp {
         match &self.wait {
