@@ -8,6 +8,8 @@ mod drift_rules;
 mod faults;
 mod flaky;
 mod health;
+mod hooks;
+mod order;
 mod output;
 mod refusals;
 mod releases;

@@ -230,9 +230,15 @@ async fn tell(outcomes: &mpsc::Sender<Outcome>, id: &ObjectId, result: Result<Do
     }
 }
 
-/// Steps that may run together: same stage, and applies never with deletes.
+/// Steps that may run together: same wave and stage, and applies never with deletes.
 fn batches(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
-    let kind = |step: &Step| (step.stage, matches!(step.action, Action::Delete { .. }));
+    let kind = |step: &Step| {
+        (
+            step.wave,
+            step.stage,
+            matches!(step.action, Action::Delete { .. }),
+        )
+    };
     steps.chunk_by(move |a, b| kind(a) == kind(b))
 }
 

@@ -51,6 +51,7 @@ fn desired(kind: &str, name: &str) -> DesiredObject {
         body,
         ignored: Vec::new(),
         prune: PruneRule::Default,
+        wave: 0,
     }
 }
 
@@ -264,6 +265,8 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         version: "v1".to_owned(),
         sealed,
         prune: PruneRule::Default,
+        wave: 0,
+        run: None,
     };
     set.entries
         .insert(ObjectId::new("", "ConfigMap", "shop", name), entry);

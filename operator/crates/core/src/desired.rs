@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::digest::DigestKey;
+use crate::hook::{Hook, Point};
 use crate::object::{Location, ObjectId};
 
 /// Finds the line of a field in the file it was read from.
@@ -84,6 +85,8 @@ pub struct DesiredObject {
     pub ignored: Vec<String>,
     /// What git says about pruning it.
     pub prune: PruneRule,
+    /// Wave that it is applied in (annotation `tidegate.io/wave`): see [`crate::wave`].
+    pub wave: i32,
 }
 
 impl DesiredObject {
@@ -104,14 +107,22 @@ impl DesiredObject {
 pub struct Rendered {
     /// The objects.
     pub objects: Vec<DesiredObject>,
+    /// Jobs that a release runs; they are no objects of the set.
+    pub hooks: Vec<Hook>,
     /// Keyed digest over identities and bodies; the same set has the same digest whatever its order in the files.
     pub digest: String,
 }
 
 impl Rendered {
+    /// A set without hooks.
+    pub fn new(objects: Vec<DesiredObject>, key: &DigestKey) -> Self {
+        Self::with_hooks(objects, Vec::new(), key)
+    }
+
     /// Sorts the objects and takes the digest.
-    pub fn new(mut objects: Vec<DesiredObject>, key: &DigestKey) -> Self {
+    pub fn with_hooks(mut objects: Vec<DesiredObject>, mut hooks: Vec<Hook>, key: &DigestKey) -> Self {
         objects.sort_by(|a, b| a.id.cmp(&b.id));
+        hooks.sort_by(|a, b| a.job.id.cmp(&b.job.id));
         let mut digester = key.start();
         for object in &objects {
             digester
@@ -119,10 +130,28 @@ impl Rendered {
                 .part(object.version.as_bytes())
                 .part(object.digest.as_bytes());
         }
+        for hook in &hooks {
+            // The annotations are in the body.
+            digester
+                .part(b"hook")
+                .part(hook.job.id.key().as_bytes())
+                .part(hook.job.digest.as_bytes());
+        }
         Self {
             digest: digester.finish(),
             objects,
+            hooks,
         }
+    }
+
+    /// True when the commit has it, as an object or as a hook.
+    pub fn names(&self, id: &ObjectId) -> bool {
+        self.get(id).is_some() || self.hooks.iter().any(|hook| hook.job.id == *id)
+    }
+
+    /// Hooks of one point, by identity.
+    pub fn hooks_at(&self, point: Point) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().filter(move |hook| hook.point == point)
     }
 
     /// Finds an object.

@@ -11,10 +11,11 @@ use tidegate_api::application::DriftMode;
 use crate::additions::any_added;
 use crate::desired::{PruneRule, Rendered};
 use crate::digest::DigestKey;
+use crate::hook::Run;
 use crate::inventory::{Entry, InventorySet, Sealed};
 use crate::live::LiveRecord;
 use crate::object::ObjectId;
-use crate::order::{Stage, never_pruned_by_default};
+use crate::order::{Departure, Stage, never_pruned_by_default};
 
 /// One conditional mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub enum Cause {
     Drifted,
     /// People added something beside our fields: it is taken away.
     Added,
-    /// The live object is gone.
+    /// The live object is gone, or another one has its place.
     Missing,
     /// The commit no longer has it, or the Application is being deleted.
     Removed,
@@ -73,16 +74,21 @@ pub struct Step {
     pub action: Action,
     /// Why.
     pub cause: Cause,
+    /// When: wave before stage.
+    pub wave: i32,
     /// When.
     pub stage: Stage,
     /// What people may own beside our fields, as it was sealed. `None` accepts what the answer has.
     pub accepted: Option<Vec<String>>,
+    /// For the Job of a hook: the run that the step is about. The entry stays after a deletion, and has it.
+    pub run: Option<Run>,
 }
 
 /// Everything to do, in order. A value of this type can do nothing yet: see [`crate::gate`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Steps: applies by stage, then deletes by reversed stage; within a stage by identity.
+    /// Steps: applies by wave and stage, then deletes in the reverse order, each group after the other: see
+    /// [`crate::wave`]. Within a group by identity.
     pub steps: Vec<Step>,
     /// The desired set that the bodies come from.
     pub rendered: Arc<Rendered>,
@@ -92,6 +98,8 @@ pub struct Plan {
     pub forgotten: Vec<Forgotten>,
     /// Keyed digest over identity, action and desired digest of each step.
     pub digest: String,
+    /// True for a part of a plan that more follows.
+    pub more: bool,
 }
 
 /// An inventory entry that goes without a deletion.
@@ -171,6 +179,8 @@ impl Plan {
             let entry = set.entries.entry(step.id.clone()).or_default();
             entry.version = step.version.to_string();
             entry.prune = prune;
+            entry.wave = step.wave;
+            entry.run.clone_from(&step.run);
             if step.action == Action::Create {
                 entry.sealed = None;
             }
@@ -207,19 +217,21 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
                     version: object.version.clone(),
                     action,
                     cause,
+                    wave: object.wave,
                     stage,
                     accepted,
+                    run: None,
                 });
             }
             None => unchanged += 1,
         }
     }
-    steps.sort_by(|a, b| (a.stage, &a.id).cmp(&(b.stage, &b.id)));
+    steps.sort_by(|a, b| (a.wave, a.stage, &a.id).cmp(&(b.wave, b.stage, &b.id)));
     let gone = inputs
         .inventory
         .entries
         .iter()
-        .filter(|(id, _)| inputs.rendered.get(id).is_none());
+        .filter(|(id, _)| !inputs.rendered.names(id));
     let removal = removals(gone, inputs.live, inputs.prune);
     steps.extend(removal.steps);
     seal_plan(
@@ -258,11 +270,13 @@ fn apply_action(
         uid: sealed.uid.clone(),
     };
     let changed = sealed.desired != desired || applied_version != version;
+    // What comes back with another content is no mere correction.
+    let gone = if changed { Cause::Changed } else { Cause::Missing };
     match live {
-        None => (changed || inputs.drift == DriftMode::Correct).then_some((Action::Create, Cause::Missing)),
+        None => (changed || inputs.drift == DriftMode::Correct).then_some((Action::Create, gone)),
         // Nothing can be applied to an object on its way out; when it is gone it is missing, and made anew.
         Some(live) if live.deleting => None,
-        Some(live) if live.uid != sealed.uid => Some((Action::Create, Cause::Missing)),
+        Some(live) if live.uid != sealed.uid => Some((Action::Create, gone)),
         Some(_) if changed => Some((update(), Cause::Changed)),
         Some(live) => {
             let cause = correction(sealed, live, inputs.drift, inputs.additions, inputs.now)?;
@@ -335,13 +349,15 @@ fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Li
             version: entry.version.as_str().into(),
             action: Action::Delete { uid },
             cause: Cause::Removed,
+            wave: entry.wave,
             stage: Stage::of(id),
             accepted: None,
+            run: None,
         });
     }
     removal
         .steps
-        .sort_by(|a, b| (b.stage, &a.id).cmp(&(a.stage, &b.id)));
+        .sort_by(|a, b| (Departure::of(a.wave, &a.id), &a.id).cmp(&(Departure::of(b.wave, &b.id), &b.id)));
     removal
 }
 
@@ -356,7 +372,7 @@ fn kept(id: &ObjectId, rule: PruneRule, delete: bool) -> Option<&'static str> {
     }
 }
 
-fn seal_plan(
+pub(crate) fn seal_plan(
     steps: Vec<Step>,
     rendered: Arc<Rendered>,
     unchanged: usize,
@@ -377,5 +393,6 @@ fn seal_plan(
         rendered,
         unchanged,
         forgotten,
+        more: false,
     }
 }

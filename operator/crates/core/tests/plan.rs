@@ -41,6 +41,7 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         body,
         ignored: Vec::new(),
         prune,
+        wave: 0,
     }
 }
 

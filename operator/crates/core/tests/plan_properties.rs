@@ -63,6 +63,7 @@ fn object(id: ObjectId, content: u8, prune: PruneRule) -> DesiredObject {
         ignored: Vec::new(),
         body,
         prune,
+        wave: 0,
     }
 }
 
@@ -98,6 +99,8 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
                     version,
                     sealed,
                     prune,
+                    wave: 0,
+                    run: None,
                 },
             )
         };

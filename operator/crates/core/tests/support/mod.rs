@@ -75,6 +75,8 @@ pub(crate) fn object(id: ObjectId, prune: PruneRule, content: u8) -> DesiredObje
         id,
         body,
         prune,
+        // Waves change with the content.
+        wave: i32::from(content) - 1,
     }
 }
 

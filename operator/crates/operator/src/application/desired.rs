@@ -70,6 +70,17 @@ pub(crate) async fn desired(
         });
     }
     let admitted = check(operator, target, app, owner, raw).await?;
+    if admitted.objects.is_empty() {
+        return Err(Refusal::Failed {
+            reason: "EmptySource",
+            message: format!(
+                "{} has only hooks at {}; an empty source deletes nothing. Add an object, or delete the Application to remove everything",
+                app.spec.source.path,
+                commit.get(..8).unwrap_or(commit)
+            ),
+            stalled: true,
+        });
+    }
     operator.metrics.stage("render", started.elapsed());
     Ok(admitted)
 }

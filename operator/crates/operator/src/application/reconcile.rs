@@ -157,6 +157,7 @@ async fn step(
             message,
         });
         state.newest = None;
+        state.open.iter_mut().for_each(release::Open::pause);
         return Ok(until.map_or(Again::Never, Again::at));
     }
     let set = state.inventory.clone().unwrap_or_default();
@@ -203,6 +204,9 @@ fn note_acted(state: &mut AppState) {
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if let Some(newest) = &mut state.newest {
         newest.acted = written && !waits;
+        if newest.acted {
+            newest.admitted = None;
+        }
     }
 }
 

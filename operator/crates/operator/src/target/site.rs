@@ -4,9 +4,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tidegate_api::application::Adopt;
 use tidegate_api::inventory::Place;
 use tidegate_cluster::{ExecuteContext, Execution, Executor, Outcome};
+use tidegate_core::catalog::Gvk;
 use tidegate_core::gate::Approved;
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
@@ -74,6 +76,17 @@ impl Site {
         let actor = clients(self.user.as_deref())?;
         let executor = Executor::new(actor, self.terms.lease.clone());
         Ok(executor.execute(approved, context, outcomes).await)
+    }
+
+    /// An object as it is now, as whoever writes it sees it; `None` when it is not there.
+    pub(crate) async fn find_object(&self, id: &ObjectId, version: &str) -> Result<Option<Value>, String> {
+        let gvk = Gvk::new(&id.group, version, &id.kind);
+        let Some(info) = self.catalog().get(&gvk).cloned() else {
+            return Err(format!("{id}: the API server does not serve its kind"));
+        };
+        let clients = self.clients_of(self.user.as_deref())?;
+        let found = clients.object(&gvk, &info.plural, id).await;
+        found.map_err(|e| e.to_string())
     }
 
     /// Enters the answer to an apply at once, before the watch brings it.
