@@ -13,7 +13,7 @@ use super::parse::Expression;
 /// From here on it is no longer tracked which values of the object an expression can have.
 const MAX_TRACKED: usize = 10_000;
 /// Compiling a pattern, which `matches` does each time.
-const PATTERN: u64 = 2_000;
+const PATTERN: u64 = 5_000;
 /// The longest text of a number.
 const NUMBER: u64 = 400;
 /// Bytes of text that are copied or compared in one step.
