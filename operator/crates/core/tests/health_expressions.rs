@@ -122,6 +122,14 @@ fn what_is_not_there_is_not_true_and_no_error() {
         "not true yet: status.phase == 'Ready'; `current` reads `phase`, which is not set"
     );
     assert_eq!(current("!has(status.error)", &json!({})), HealthStatus::Current);
+    let managed = json!({"metadata": {"name": "w", "managedFields": [1]}, "status": {"managedFields": [1]}});
+    assert_eq!(
+        current(
+            "!has(metadata.managedFields) && has(status.managedFields)",
+            &managed
+        ),
+        HealthStatus::Current
+    );
 }
 
 #[test]
@@ -411,6 +419,20 @@ fn an_expression_that_could_run_away_is_not_evaluated() {
                 "{health:?}"
             );
         }
+    }
+    // Neither evaluating nor counting takes long over an object of the largest size that the API server keeps.
+    let large: Vec<Value> = (0..40_000)
+        .map(|n| json!({"name": format!("name-{n}")}))
+        .collect();
+    let large = json!({ "status": large });
+    let same = ["status == status"; 40].join(" && ");
+    let wide = "status.all(a, status.all(b, status.map(c, c).size() > 0 && status.filter(d, d.name == b.name).size() > 0))";
+    for text in [
+        &*same,
+        wide,
+        "status.map(a, a).map(a, a).map(a, a).map(a, a).size() > 0",
+    ] {
+        assert_eq!(quick(text, &large).reason, "ExpressionTooCostly", "{text}");
     }
     let nested = "status.a.all(a, a.b.all(b, b.c.all(c, c.d.all(d, d))))";
     assert!(fault(nested).contains("nested deeper than 3"));

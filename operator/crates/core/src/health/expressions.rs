@@ -162,17 +162,16 @@ impl HealthRule {
         {
             return stale;
         }
-        let steps = expressions.cost(object);
-        if steps > MAX_STEPS {
-            return self.too_costly(steps);
+        if expressions.cost(object) > MAX_STEPS {
+            return self.too_costly();
         }
         expressions.verdict(object)
     }
 
-    fn too_costly(&self, steps: u64) -> Health {
+    fn too_costly(&self) -> Health {
         let message = format!(
-            "not judged: with lists as long as this object has them, {} can take {steps} steps, and {MAX_STEPS} are allowed; \
-             nest fewer all(), exists(), map() and filter()",
+            "not judged: with lists as long as this object has them, {} can take more than {MAX_STEPS} steps; nest fewer \
+             all(), exists(), map() and filter(), or ask for less",
             self.field
         );
         Health::new(HealthStatus::Unknown, "ExpressionTooCostly", message)
@@ -190,7 +189,7 @@ impl Expressions {
     }
 
     fn cost(&self, object: &Value) -> u64 {
-        let costs = self.all().map(|(_, e)| cost::steps(e, object));
+        let costs = self.all().map(|(_, e)| cost::steps(e, object, MAX_STEPS));
         costs.fold(0, u64::saturating_add)
     }
 

@@ -19,10 +19,11 @@ const NUMBER: u64 = 400;
 /// Bytes of text that are copied or compared in one step.
 const BYTES: u64 = 16;
 
-/// An upper bound; `u64::MAX` for what cannot be counted.
-pub(super) fn steps(expression: &Expression, object: &Value) -> u64 {
+/// An upper bound. Past `limit` it is not counted on, and no bound any more: sizing large values takes time as well.
+pub(super) fn steps(expression: &Expression, object: &Value, limit: u64) -> u64 {
     let mut walk = Walk {
         object,
+        limit,
         scope: Vec::new(),
         steps: 0,
     };
@@ -174,6 +175,7 @@ fn text(text: &str) -> u64 {
 
 struct Walk<'e, 'o> {
     object: &'o Value,
+    limit: u64,
     scope: Vec<(&'e str, Size<'o>)>,
     steps: u64,
 }
@@ -185,6 +187,9 @@ impl<'e, 'o> Walk<'e, 'o> {
 
     fn size(&mut self, node: &'e IdedExpr) -> Size<'o> {
         self.spend(1);
+        if self.steps > self.limit {
+            return Size::made(1);
+        }
         match &node.expr {
             Expr::Literal(literal) => Size::made(match literal {
                 LiteralValue::String(s) => text(s.inner()).saturating_add(1),

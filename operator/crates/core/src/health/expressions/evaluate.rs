@@ -36,7 +36,9 @@ impl Subject<'_> {
         let mut context = Context::with_env(ENV.clone());
         for expression in expressions {
             for root in &expression.roots {
-                let value = object.get(root).map_or_else(|| map([].into()), convert);
+                let value = object
+                    .get(root)
+                    .map_or_else(|| map([].into()), |value| field(root, value));
                 context.add_variable_from_value(root, value);
             }
         }
@@ -97,8 +99,15 @@ fn refused(expression: &Expression, error: ExecutionError) -> Answer {
     }
 }
 
-/// Whole numbers are `int`, as in the API server's own rules. `metadata.managedFields` is left out: it is large, and says
-/// nothing about health.
+/// A top-level field. `metadata.managedFields` is left out: it is large, and says nothing about health.
+fn field(name: &str, value: &Value) -> CelValue {
+    match value.as_object().filter(|_| name == "metadata") {
+        Some(metadata) => fields(metadata.iter().filter(|(name, _)| *name != "managedFields")),
+        None => convert(value),
+    }
+}
+
+/// Whole numbers are `int`, as in the API server's own rules.
 fn convert(value: &Value) -> CelValue {
     match value {
         Value::Null => CelValue::Null,
@@ -110,13 +119,14 @@ fn convert(value: &Value) -> CelValue {
         },
         Value::String(text) => CelValue::from(text.as_str()),
         Value::Array(items) => CelValue::List(Arc::new(items.iter().map(convert).collect())),
-        Value::Object(fields) => {
-            let fields = fields.iter().filter(|(name, _)| *name != "managedFields");
-            map(fields
-                .map(|(name, value)| (Key::String(Arc::new(name.clone())), convert(value)))
-                .collect())
-        }
+        Value::Object(object) => fields(object.iter()),
     }
+}
+
+fn fields<'v>(all: impl Iterator<Item = (&'v String, &'v Value)>) -> CelValue {
+    map(all
+        .map(|(name, value)| (Key::String(Arc::new(name.clone())), convert(value)))
+        .collect())
 }
 
 fn map(fields: HashMap<Key, CelValue>) -> CelValue {
