@@ -76,7 +76,7 @@ e2e-oldest: tools build
 
 # In this order: what fails soonest comes first, and nothing runs beside what it would slow down.
 test:
-	@$(STEP) "make test" $(MAKE) --no-print-directory -j1 setup fmt-check tools generated clippy deny unit e2e
+	@$(STEP) "make test" $(MAKE) --no-print-directory -j1 setup fmt-check tools generated clippy deny unit e2e e2e-oldest
 
 fuzz: setup
 	@$(STEP) "fuzz yaml" bash -c 'TIDEGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) run --locked -p tidegate-yaml --example fuzz_stream'

@@ -77,11 +77,11 @@ async fn malformed_objects_are_refused_with_what_to_write() {
         ),
         (
             application(
-                "{source: {name: s}, health: {expressions: [{apiVersion: v1, kind: A, current: x}, \
-                 {apiVersion: v1, kind: A, current: y}]}}",
+                "{source: {name: s}, health: {expressions: [{apiVersion: v1, kind: A, current: a.b}, \
+                 {apiVersion: v1, kind: A, current: a.c}]}}",
             ),
-            "spec.health.expressions[1]",
-            "Duplicate value",
+            "spec.health.expressions",
+            "duplicate entries for key [apiVersion=\"v1\",kind=\"A\"]",
         ),
         (
             application("{source: {name: s}, health: {expressions: [{apiVersion: v1, kind: A}]}}"),
