@@ -441,14 +441,14 @@ fn an_expression_that_could_run_away_is_not_evaluated() {
 #[test]
 fn lists_are_counted_where_they_are_and_not_where_the_longest_is() {
     let many: Vec<Value> = (0..2_000).map(|n| json!({"name": format!("n-{n}")})).collect();
-    let fields = json!({"spec": {"many": many}, "status": {"conditions": [
+    let fields = json!({"status": {"many": many, "conditions": [
         {"type": "Ready", "status": "True", "parts": [{"ok": true}, {"ok": true}]},
         {"type": "Synced", "status": "True", "parts": [{"ok": true}]},
     ]}});
     for text in [
         "status.conditions.all(c, c.parts.all(p, status.conditions.exists(d, d.type == 'Ready' && p.ok)))",
         "status.conditions.filter(c, c.type == 'Ready').map(c, c.status).all(s, s == 'True')",
-        "spec.many.all(m, m.name.startsWith('n-'))",
+        "status.many.all(m, m.name.startsWith('n-'))",
     ] {
         assert_eq!(quick(text, &fields).status, HealthStatus::Current, "{text}");
     }
@@ -458,7 +458,7 @@ fn lists_are_counted_where_they_are_and_not_where_the_longest_is() {
 #[test]
 fn forms_that_would_overflow_a_stack_are_refused() {
     let on_a_small_stack = || {
-        for n in [24, 48, 400, 2_000] {
+        for n in [24, 48, 400, 1_000, 2_000] {
             for text in [
                 format!("{}true{}", "(".repeat(n), ")".repeat(n)),
                 format!("{}1{} == 1", "[".repeat(n), "]".repeat(n)),
@@ -488,6 +488,39 @@ fn forms_that_would_overflow_a_stack_are_refused() {
     };
     let thread = std::thread::Builder::new().stack_size(1 << 20);
     thread.spawn(on_a_small_stack).unwrap().join().unwrap();
+}
+
+#[test]
+fn every_bound_says_what_it_is() {
+    let sum = |n: usize| format!("1{} == 1", "+1".repeat(n));
+    for (text, place, cause) in [
+        (
+            format!("{}true{}", "(".repeat(25), ")".repeat(25)),
+            "line 1, column 25: ",
+            "brackets are nested deeper than 24 levels",
+        ),
+        (sum(60), "", "nested deeper than 48 levels"),
+        (format!("a in [{}]", "b, ".repeat(500)), "", "more than 500 parts"),
+        (
+            format!("a == '{}'", "b".repeat(2_048)),
+            "",
+            "longer than 2048 characters",
+        ),
+    ] {
+        let said = fault(&text);
+        assert!(
+            said.contains(&format!("Widget: {place}")) && said.contains(cause),
+            "{said}"
+        );
+    }
+    for text in [
+        format!("{}true{}", "(".repeat(24), ")".repeat(24)),
+        sum(40),
+        format!("a in [{}]", "b, ".repeat(490)),
+        format!("a == '{}'", "b".repeat(2_000)),
+    ] {
+        assert_eq!(HealthRules::read(&[entry(&text, "", "")]).1, [], "{text}");
+    }
 }
 
 fn name() -> impl Strategy<Value = String> {
