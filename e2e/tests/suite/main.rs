@@ -5,6 +5,7 @@ mod counts;
 mod deletion;
 mod drift;
 mod drift_rules;
+mod expressions;
 mod faults;
 mod flaky;
 mod health;

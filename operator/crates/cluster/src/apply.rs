@@ -19,6 +19,7 @@ use tidegate_core::catalog::Catalog;
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::digest::DigestKey;
 use tidegate_core::gate::Approved;
+use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::Sealed;
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
@@ -52,6 +53,8 @@ pub struct ExecuteContext<'a> {
     pub owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
     /// Deletes with these instead: what was applied as another account goes as that one.
     pub remover: Option<Clients>,
+    /// The expressions that judge the health of what was applied.
+    pub health: &'a HealthRules,
     /// For the digests of what was applied.
     pub key: &'a DigestKey,
     /// Stops before the next object; what is in flight is waited for, since its answer must be recorded.

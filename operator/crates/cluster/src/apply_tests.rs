@@ -6,6 +6,7 @@ use tidegate_api::application::DriftMode;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::{PruneRule, Rendered};
 use tidegate_core::gate::{self, Decision};
+use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::{Entry, InventorySet};
 use tidegate_core::object::Location;
 use tidegate_core::plan::{Inputs, Live, plan, teardown};
@@ -132,6 +133,7 @@ async fn run_with(
         adopt,
         owner_lives: &|_| true,
         remover: None,
+        health: &HealthRules::default(),
         key: &key,
         cancel,
         concurrency: 4,

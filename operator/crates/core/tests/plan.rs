@@ -56,6 +56,7 @@ fn live(uid: &str, ours: &str) -> LiveRecord {
         ours: Some(ours.to_owned()),
         foreign: Vec::new(),
         ignored: Vec::new(),
+        judged_by: None,
         health: HealthStatus::Current,
         message: String::new(),
         deleting: false,

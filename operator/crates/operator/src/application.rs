@@ -7,6 +7,7 @@ mod drift;
 mod fail;
 mod finalize;
 mod hooks;
+mod health;
 mod inventory;
 mod newest;
 mod outcome;
@@ -54,6 +55,8 @@ pub(crate) struct AppState {
     pub(crate) registered: Option<Arc<Target>>,
     /// How it is stored in the cluster.
     pub(crate) shards: inventory::Shards,
+    /// The expressions that judge the health of its objects.
+    pub(crate) expressions: health::Expressions,
     /// What the newest commit came to, so that an unchanged one is not rendered again.
     pub(crate) newest: Option<Newest>,
     /// The release that is not finished yet.

@@ -25,6 +25,10 @@ pub(crate) enum Known {
 
 /// Looks at the newest commit, unless tree, spec and served kinds are those of the last look.
 pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
+    if let Some(obstacle) = state.expressions.obstacle() {
+        state.newest = None;
+        return Known::Failed(obstacle);
+    }
     let commit = &turn.source.revision.commit;
     let path = &turn.app.spec.source.path;
     let tree = match turn.operator.git.tree_id(&turn.source.remote, commit, path).await {

@@ -64,12 +64,13 @@ pub(crate) async fn carry_out(
         intended.place = target.place.clone();
     }
     inventory::store(operator, key, app, state, intended).await?;
-    target.leave_to_others(key, plan);
+    target.prepare(key, plan);
     target.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
     let started = Instant::now();
     let (sender, mut outcomes) = mpsc::channel(256);
     let mut set = state.inventory.clone().unwrap_or_default();
     let mut report = Report::default();
+    let health = state.expressions.rules.clone();
     let lives = |other: &Owner| operator.lives(other);
     let terms = Terms {
         owner,
@@ -80,6 +81,7 @@ pub(crate) async fn carry_out(
             app.spec.adopt
         },
         owner_lives: &lives,
+        health: &health,
         concurrency: operator.settings.apply_concurrency,
         former_user: former_user.as_deref(),
     };

@@ -10,6 +10,7 @@ use tidegate_api::inventory::Place;
 use tidegate_cluster::{ExecuteContext, Execution, Executor, Outcome};
 use tidegate_core::catalog::Gvk;
 use tidegate_core::gate::Approved;
+use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
@@ -46,6 +47,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) adopt: Adopt,
     /// Whether an Application that an object names as its owner still exists.
     pub(crate) owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
+    /// What judges the health of the objects beside the rules of kinds.
+    pub(crate) health: &'a HealthRules,
     /// Mutations in flight within one stage.
     pub(crate) concurrency: usize,
     /// User that the objects were applied as, and are deleted as.
@@ -68,6 +71,7 @@ impl Site {
             adopt: terms.adopt,
             owner_lives: terms.owner_lives,
             remover: Some(clients(terms.former_user)?),
+            health: terms.health,
             key: &self.terms.key,
             cancel: CancellationToken::new(),
             concurrency: terms.concurrency,
