@@ -88,7 +88,7 @@ impl Site {
         let Some(info) = self.catalog().get(&gvk).cloned() else {
             return Err(format!("{id}: the API server does not serve its kind"));
         };
-        let clients = self.clients_of(self.user.as_deref())?;
+        let clients = self.clients_of(self.user.as_deref()).map_err(|e| e.to_string())?;
         let found = clients.object(&gvk, &info.plural, id).await;
         found.map_err(|e| e.to_string())
     }
