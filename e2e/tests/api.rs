@@ -51,6 +51,12 @@ async fn the_api_server_is_the_one_that_was_asked_for() {
     assert_eq!(version["gitVersion"], format!("v{asked}"));
 }
 
+/// One more than there may be.
+fn many_dependencies() -> String {
+    let all: Vec<String> = (0..33).map(|n| format!("{{name: a{n}}}")).collect();
+    all.join(", ")
+}
+
 #[tokio::test]
 async fn malformed_objects_are_refused_with_what_to_write() {
     let cluster = cluster().await;
@@ -112,6 +118,29 @@ async fn malformed_objects_are_refused_with_what_to_write() {
             application("{source: {name: s}, prun: false}"),
             "spec.prun",
             "field not declared in schema",
+        ),
+        (
+            application("{source: {name: s}, dependsOn: [{name: DB}]}"),
+            "spec.dependsOn[0].name",
+            "should match",
+        ),
+        (
+            application("{source: {name: s}, dependsOn: [{name: db}, {name: db, at: Any}]}"),
+            "spec.dependsOn[1]",
+            "Duplicate value",
+        ),
+        (
+            application("{source: {name: s}, dependsOn: [{kind: Release, name: db}]}"),
+            "spec.dependsOn[0].kind",
+            "supported values: \"Application\"",
+        ),
+        (
+            application(&format!(
+                "{{source: {{name: s}}, dependsOn: [{}]}}",
+                many_dependencies()
+            )),
+            "spec.dependsOn",
+            "must have at most 32 items",
         ),
         (application("{prune: true}"), "spec.source", "Required value"),
         (

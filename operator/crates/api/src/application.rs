@@ -59,6 +59,14 @@ pub struct ApplicationSpec {
     /// What happens when a live object is edited by somebody else.
     #[serde(default)]
     pub drift: Drift,
+    /// Applications of the same namespace that go first: while one of them is not ready, or behind on the commit, no
+    /// release of this one begins. What runs is kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 32),
+        extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"])
+    )]
+    pub depends_on: Vec<Dependency>,
     /// How long and by what a release is judged healthy.
     #[serde(default)]
     pub health: HealthSpec,
@@ -256,6 +264,42 @@ pub enum DriftMode {
     Report,
     /// Neither.
     Ignore,
+}
+
+/// What goes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Dependency {
+    /// Kind of what goes first.
+    #[serde(default)]
+    pub kind: DependencyKind,
+    /// Its name, in the Application's namespace.
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
+    pub name: String,
+    /// Whether it must have come to the same commit.
+    #[serde(default)]
+    pub at: DependencyAt,
+}
+
+/// Kinds that can go first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DependencyKind {
+    /// An `Application`.
+    #[default]
+    Application,
+}
+
+/// What a dependency must have come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DependencyAt {
+    /// Ready, and where both read the same source, it runs what the commit to be released makes for it.
+    #[default]
+    SameCommit,
+    /// Ready, at whatever commit.
+    Any,
 }
 
 /// Judging health.
