@@ -3,6 +3,7 @@
 
 mod counts;
 mod deletion;
+mod depends;
 mod drift;
 mod drift_rules;
 mod expressions;

@@ -35,6 +35,8 @@ pub struct Standing {
     pub generation: Option<i64>,
     /// `<namespace>/<name>` of its source.
     pub source: String,
+    /// The cluster that it applies to; empty for the one that the operator runs in.
+    pub cluster: String,
     /// The newest commit of which it is known what the Application wants.
     pub seen: Option<Place>,
     /// Its current desired set, sorted: what that commit makes for it, applied or not. `None` while it is not known, or
@@ -88,13 +90,15 @@ impl Standing {
             uid,
             generation,
             source,
+            cluster,
             seen,
             wants,
             reached,
             ready,
             message: _,
         } = self;
-        (uid, generation, source, ready) == (&other.uid, &other.generation, &other.source, &other.ready)
+        (uid, generation, ready) == (&other.uid, &other.generation, &other.ready)
+            && (source, cluster) == (&other.source, &other.cluster)
             && (seen, wants, reached) == (&other.seen, &other.wants, &other.reached)
     }
 }

@@ -30,6 +30,7 @@ fn standing(source: &str, reached: Option<u64>) -> Standing {
         uid: "u".to_owned(),
         generation: Some(1),
         source: source.to_owned(),
+        cluster: String::new(),
         seen: None,
         wants: None,
         reached: reached.map(|number| place(source, number)),

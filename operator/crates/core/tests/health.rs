@@ -437,6 +437,13 @@ fn a_workload_fails_early_only_by_its_newest_pods() {
         None,
         "the revision can work"
     );
+    let mut corrected = deployment.clone();
+    corrected["metadata"]["generation"] = 3.into();
+    assert_eq!(
+        failed_by_pods(&corrected, &[pod("new", LONG_AGO, backing_off())], now()),
+        None,
+        "the controller has not seen the correction: these are the pods of the revision before"
+    );
     let done = object("apps/v1", "Deployment", json!({"replicas": 2}), counts(2, 2, 2));
     assert_eq!(
         failed_by_pods(&done, &[pod("new", LONG_AGO, backing_off())], now()),

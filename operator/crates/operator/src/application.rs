@@ -13,6 +13,7 @@ mod newest;
 mod outcome;
 mod part;
 mod reconcile;
+mod relations;
 mod release;
 mod relocate;
 mod site;
@@ -33,6 +34,7 @@ use tidegate_core::fights::Fights;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
+use tidegate_core::standing::Place;
 use tidegate_core::status::Progress;
 
 use crate::target::Target;
@@ -59,6 +61,12 @@ pub(crate) struct AppState {
     pub(crate) expressions: health::Expressions,
     /// What the newest commit came to, so that an unchanged one is not rendered again.
     pub(crate) newest: Option<Newest>,
+    /// The commit that this reconcile looks at, unless something goes first that is not there yet.
+    pub(crate) at: Option<Place>,
+    /// The commit that was looked at to the end, and the generation of the Application then.
+    pub(crate) reached: Option<(Place, Option<i64>)>,
+    /// Somebody asked for a release that has to wait: it is not forgotten.
+    pub(crate) asked: bool,
     /// The release that is not finished yet.
     pub(crate) open: Option<release::Open>,
     /// The record of a refused commit that could not be written whole yet.
@@ -105,6 +113,8 @@ pub(crate) struct Newest {
     pub(crate) refused: Option<Arc<Vec<Problem>>>,
     /// The admitted set, while it is not acted on to the end: a release in waves is looked at again and again.
     pub(crate) admitted: Option<Arc<Rendered>>,
+    /// True while an admitted set waits for what goes first: an older one is kept.
+    pub(crate) held: bool,
     /// True once an admitted set has been acted on: written as a whole, or given up for good.
     pub(crate) acted: bool,
 }

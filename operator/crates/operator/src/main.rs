@@ -14,6 +14,7 @@ mod queue;
 mod run;
 mod settings;
 mod source;
+mod standings;
 mod state;
 mod store;
 mod target;

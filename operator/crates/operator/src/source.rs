@@ -56,6 +56,7 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
                 let source = Source {
                     remote,
                     revision: revision.clone(),
+                    number: operator.standings.next_commit(),
                     detected: now,
                 };
                 operator.sources.put(key.clone(), source);

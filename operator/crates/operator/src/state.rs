@@ -20,6 +20,7 @@ use crate::application::AppState;
 use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::settings::RunSettings;
+use crate::standings::Standings;
 use crate::store::{Key, Store};
 use crate::target::Target;
 use crate::targets::Targets;
@@ -29,6 +30,8 @@ use crate::targets::Targets;
 pub(crate) struct Source {
     pub(crate) remote: Remote,
     pub(crate) revision: Revision,
+    /// Goes up with each commit that any source comes to.
+    pub(crate) number: u64,
     /// When the revision was first seen.
     pub(crate) detected: Timestamp,
 }
@@ -85,6 +88,7 @@ pub(crate) struct Operator {
     pub(crate) applications: Store<Application>,
     pub(crate) repositories: Store<GitRepository>,
     pub(crate) sources: Store<Source>,
+    pub(crate) standings: Standings,
     pub(crate) application_queue: Queue<Key>,
     pub(crate) repository_queue: Queue<Key>,
     /// True once all Applications and sources were seen: before that nobody knows whose an object is.
@@ -109,6 +113,9 @@ impl Operator {
             .remove(key);
         if let Some(target) = registered {
             target.forget(key);
+        }
+        for who in self.standings.remove(key) {
+            self.application_queue.add(who);
         }
     }
 

@@ -53,6 +53,12 @@ impl<T> Store<T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// What `take` makes of the objects that it takes.
+    pub(crate) fn gather<R, C: FromIterator<R>>(&self, take: impl Fn(&Key, &T) -> Option<R>) -> C {
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        map.iter().filter_map(|(key, object)| take(key, object)).collect()
+    }
+
     /// Keys of the objects that `wanted` picks.
     pub(crate) fn keys(&self, wanted: impl Fn(&Key, &T) -> bool) -> Vec<Key> {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -24,6 +24,7 @@ use crate::metrics::Metrics;
 use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::source::requested_at;
+use crate::standings::Standings;
 use crate::state::Operator;
 use crate::store::{Key, Store};
 use crate::target::{Connection, Target};
@@ -84,6 +85,7 @@ pub(crate) async fn assemble(
         applications: Store::new(),
         repositories: Store::new(),
         sources: Store::new(),
+        standings: Standings::default(),
         application_queue: Queue::new(),
         repository_queue: Queue::new(),
         in_view: tokio::sync::watch::Sender::new(false),
@@ -139,14 +141,19 @@ async fn on_application(operator: &Operator, event: OwnEvent<Application>) -> bo
                 .as_ref()
                 .is_none_or(|old| matters(&old.metadata, &app.metadata));
             let asked = |a: &Application| requested_at(a.metadata.annotations.as_ref());
-            if before.is_some_and(|old| asked(&old) != asked(&app)) {
+            if before.as_ref().is_some_and(|old| asked(old) != asked(&app)) {
                 // Whoever asks for a reconcile means the newest commit.
                 operator
                     .repository_queue
                     .add(Key::new(&key.namespace, &app.spec.source.name));
             }
+            let deleting = |a: &Application| a.metadata.deletion_timestamp.is_some();
+            let bound = before.as_ref().is_none_or(|old| {
+                old.spec.depends_on != app.spec.depends_on || deleting(old) != deleting(&app)
+            });
             operator.applications.put(key.clone(), *app);
             if relevant {
+                operator.wake_related(&key, bound);
                 operator.application_queue.add(key);
             }
             false
@@ -170,6 +177,7 @@ async fn on_application(operator: &Operator, event: OwnEvent<Application>) -> bo
         OwnEvent::Deleted { namespace, name } => {
             let key = Key::new(&namespace, &name);
             operator.applications.remove(&key);
+            operator.wake_related(&key, true);
             operator.application_queue.add(key);
             false
         }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::fields::{bounded, condition, count, int, is_true, list, older, string, truth, why};
-use super::{Health, HealthStatus, assess};
+use super::{Health, HealthStatus, assess, unobserved};
 
 /// How long an image or a referenced ConfigMap may be missing.
 const WAITING_GRACE: i64 = 30;
@@ -74,7 +74,8 @@ pub fn pod_reason(pods: &[Value]) -> Option<String> {
 
 /// `Failed` for a workload in progress whose newest pods cannot become ready; the module says the rule.
 pub fn failed_by_pods(workload: &Value, pods: &[Value], now: Timestamp) -> Option<Health> {
-    if assess(workload, now).status != HealthStatus::InProgress {
+    // What the controller has not seen yet has no pods: the newest ones are of the revision before.
+    if assess(workload, now).status != HealthStatus::InProgress || unobserved(workload).is_some() {
         return None;
     }
     let newest = newest_pods(workload, pods)?;

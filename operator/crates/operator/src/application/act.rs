@@ -75,8 +75,8 @@ async fn advance(
         return release_plan(turn, state, edits, rendered, plan).await;
     }
     let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
-    if is_refused(state) || (same && nothing_new) || (failed && !turn.asked) {
-        if !nothing_new && !is_refused(state) {
+    if is_older(state) || (same && nothing_new) || (failed && !turn.asked) {
+        if !nothing_new && !is_older(state) {
             state.progress.get_or_insert_with(|| failed_before(turn));
         }
         let now = Timestamp::now();
@@ -90,7 +90,7 @@ async fn advance(
 
 /// True when hooks alone make a release: they are new, changed or failed before, or somebody asks after a failure.
 fn only_hooks(turn: &Turn<'_>, state: &AppState, set: &InventorySet, rendered: &Rendered) -> bool {
-    if state.open.is_some() || is_refused(state) {
+    if state.open.is_some() || is_older(state) {
         return false;
     }
     let status = turn.app.status.as_ref();
@@ -117,12 +117,33 @@ async fn keep_up(
     Ok(again.sooner(settle(turn, state, edits).await?))
 }
 
-/// True when the newest commit is refused as a whole: what is acted on is an older one.
-pub(crate) fn is_refused(state: &AppState) -> bool {
+/// True when the newest commit is refused as a whole, or waits for what goes first: what is acted on is an older one.
+pub(crate) fn is_older(state: &AppState) -> bool {
     state
         .newest
         .as_ref()
-        .is_none_or(|newest| newest.refused.is_some())
+        .is_none_or(|newest| newest.refused.is_some() || newest.held)
+}
+
+/// True when carrying that set out would begin a release: it brings something new, and is not being carried out yet.
+pub(crate) async fn begins_release(
+    turn: &Turn<'_>,
+    state: &AppState,
+    rendered: &Arc<Rendered>,
+) -> Result<bool, String> {
+    let carried_out = |open: &Open| open.brings(&rendered.digest);
+    if state.open.as_ref().is_some_and(carried_out) {
+        return Ok(false);
+    }
+    turn.target.sync_desired(rendered).await?;
+    let set = state.inventory.clone().unwrap_or_default();
+    let plan = make_plan(turn, &set, rendered);
+    let status = turn.app.status.as_ref();
+    let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
+    let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
+    let nothing = plan.is_empty() && plan.forgotten.is_empty();
+    let upkeep = same && plan.brings_nothing_new(same);
+    Ok(!nothing && !upkeep && (!failed || turn.asked))
 }
 
 /// After a restart: the same set failed before, and is not tried again until somebody asks or commits.
@@ -178,7 +199,7 @@ async fn nothing_to_write(
     edits: &mut Edits,
     rendered: &Rendered,
 ) -> Result<Again, String> {
-    if is_refused(state) {
+    if is_older(state) {
         return settle(turn, state, edits).await;
     }
     settle_account(turn, state).await?;
@@ -352,12 +373,12 @@ async fn finish_apply(
     rendered: &Rendered,
     report: outcome::Report,
 ) -> Result<Again, String> {
-    let refused = is_refused(state);
+    let older = is_older(state);
     let Some(open) = state.open.as_mut() else {
         return Ok(Again::Never);
     };
     // A newer commit that makes the same set is what runs then.
-    let (commit, display) = if refused {
+    let (commit, display) = if older {
         (open.spec.revision.commit.clone(), open.short_revision())
     } else {
         let revision = &turn.source.revision;

@@ -63,13 +63,14 @@ fn being_written(state: &AppState) -> Option<&str> {
     Some(&open.spec.revision.commit)
 }
 
-/// The set that should run: of the release that is being written, else of the newest commit if it was admitted, else
+/// The set that should run: of the release that is being written, else of the newest commit if it was admitted and waits
+/// for nothing, else
 /// of the last applied one.
 pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<Arc<Rendered>>, String> {
     let admitted = state
         .newest
         .as_ref()
-        .is_some_and(|newest| newest.refused.is_none());
+        .is_some_and(|newest| newest.refused.is_none() && !newest.held);
     let newest = admitted.then_some(turn.source.revision.commit.as_str());
     let applied = turn
         .app

@@ -56,6 +56,7 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
             kinds,
             refused,
             admitted,
+            held: false,
             acted: false,
         })
     };

@@ -13,7 +13,7 @@ use tidegate_core::record::failure_line;
 use tidegate_core::status::Progress;
 use tidegate_core::wave::{Awaited, Due, Wait, due};
 
-use crate::application::act::is_refused;
+use crate::application::act::is_older;
 use crate::application::fail::{Fault, fail};
 use crate::application::release::{self, health_timeout};
 use crate::application::status::{Attempted, Edits};
@@ -108,7 +108,7 @@ pub(crate) async fn go_on(
 pub(crate) fn note_attempt(turn: &Turn<'_>, state: &AppState, edits: &mut Edits, rendered: &Rendered) {
     let Some(open) = &state.open else { return };
     let own = &open.spec.revision.commit;
-    let commit = if is_refused(state) {
+    let commit = if is_older(state) {
         own
     } else {
         &turn.source.revision.commit

@@ -10,14 +10,14 @@ use tidegate_core::ownership::Owner;
 use tidegate_core::status::{Observed, Progress, observe};
 use tracing::Instrument as _;
 
-use crate::application::act::act;
+use crate::application::act::{act, begins_release};
 use crate::application::deny::deny;
 use crate::application::drift::{needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, finalize, health, release, site, verify};
+use crate::application::{AppState, finalize, health, relations, release, site, verify};
 use crate::source::requested_at;
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
@@ -78,6 +78,7 @@ async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: 
         let observed = site.and_then(|site| look(&site, app, state));
         let answered = !is_retried(state);
         status::write(operator, key, app, state, observed.as_ref(), edits, answered).await;
+        relations::publish(operator, key, app, state);
     }
     again
 }
@@ -152,6 +153,8 @@ async fn step(
     release::resume(operator, key, app, state).await?;
     verify::complete_record(operator, key, app, state, edits).await?;
     state.obstacle = None;
+    state.at = None;
+    operator.standings.begin(key);
     if let Some((message, until)) = gate::suspended(app.spec.suspend.as_ref(), Timestamp::now()) {
         state.obstacle = Some(Progress::Waiting {
             reason: "Suspended",
@@ -183,15 +186,27 @@ async fn step(
         app,
         owner,
         source: &source,
-        asked: is_asked(app),
+        asked: is_asked(app) || std::mem::take(&mut state.asked),
     };
+    let first = relations::first_look(&turn, state);
     let mut again = Again::Never;
-    match newest(&turn, state).await {
-        Known::Admitted(rendered) => {
-            let again = act(&turn, state, edits, rendered).await?;
-            note_acted(state);
-            return Ok(again);
-        }
+    let known = newest(&turn, state).await;
+    let before = relations::goes_first(&turn);
+    if before.is_none() || first {
+        state.at = Some(relations::place(app, key, &source));
+    }
+    let waits_for = relations::say_circle(state, before);
+    match known {
+        Known::Admitted(rendered) => match waits_for {
+            Some(progress) if begins_release(&turn, state, &rendered).await? => {
+                relations::hold(&turn, state, progress);
+            }
+            _ => {
+                let again = act(&turn, state, edits, rendered).await?;
+                note_acted(state);
+                return Ok(again);
+            }
+        },
         Known::Unchanged => recover(state),
         Known::Refused(problems) => deny(&turn, state, edits, &problems).await?,
         Known::Failed(progress) => again = look_again(&turn, state, progress),
