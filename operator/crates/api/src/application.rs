@@ -53,7 +53,8 @@ pub struct ApplicationSpec {
     /// What happens to the objects when the Application is deleted.
     #[serde(default)]
     pub deletion_policy: DeletionPolicy,
-    /// Whether objects that exist already and belong to no Application are taken over.
+    /// Whether objects that exist already and belong to no Application are taken over. What a commit moves from one
+    /// Application to another is handed over in any case.
     #[serde(default)]
     pub adopt: Adopt,
     /// What happens when a live object is edited by somebody else.

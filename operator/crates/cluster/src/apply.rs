@@ -26,6 +26,7 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::order::Stage;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::{Action, Plan, Step};
+use tidegate_core::standing::Claim;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +50,8 @@ pub struct ExecuteContext<'a> {
     pub owner: &'a Owner,
     /// `spec.adopt`.
     pub adopt: Adopt,
-    /// Whether an Application that an object names as its owner still exists.
-    pub owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
+    /// What another Application that an object names as its owner makes of it.
+    pub claim: &'a (dyn Fn(&Owner, &ObjectId) -> Claim + Send + Sync),
     /// Deletes with these instead: what was applied as another account goes as that one.
     pub remover: Option<Clients>,
     /// The expressions that judge the health of what was applied.
@@ -93,8 +94,10 @@ pub enum Done {
         /// True when it was not there before.
         created: bool,
     },
-    /// Gone, or never ours: the inventory forgets it.
+    /// Gone: the inventory forgets it.
     Deleted,
+    /// It is there and is not ours, or not any more: the inventory forgets it.
+    NotOurs,
     /// On its way out, held by finalizers or a grace period: it stays in the inventory until it is gone.
     Deleting,
 }

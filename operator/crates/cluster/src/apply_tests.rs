@@ -10,6 +10,7 @@ use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::{Entry, InventorySet};
 use tidegate_core::object::Location;
 use tidegate_core::plan::{Inputs, Live, plan, teardown};
+use tidegate_core::standing::Claim;
 
 use super::*;
 use crate::error::Class;
@@ -111,6 +112,15 @@ fn live(name: &str, uid: &str, owner: Option<&str>) -> Value {
     })
 }
 
+/// Application `gone` is none; any other keeps what it has.
+fn claim(other: &Owner) -> Claim {
+    match other.application.as_str() {
+        "gone" => Claim::Gone,
+        "leaving" => Claim::Leaving,
+        _ => Claim::Wanted,
+    }
+}
+
 async fn run(
     approved: &Approved<Plan>,
     answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static,
@@ -131,7 +141,7 @@ async fn run_with(
         catalog: &catalog,
         owner: &owner,
         adopt,
-        owner_lives: &|_| true,
+        claim: &|other, _| claim(other),
         remover: None,
         health: &HealthRules::default(),
         key: &key,
@@ -227,6 +237,13 @@ async fn an_existing_object_is_adopted_resumed_or_refused() {
         2,
         "nothing is written over another's object"
     );
+
+    let handed = existing(live("a", "u9", Some("tg/shop/leaving")));
+    let (_, outcomes, _) = run(&plan, handed).await;
+    let Ok(Done::Applied { adopted_from, .. }) = &outcomes[0].result else {
+        panic!("{outcomes:?}")
+    };
+    assert_eq!(adopted_from.as_deref(), Some("Application shop/leaving"));
 
     let never = existing(live("a", "u9", None));
     let (_, outcomes, _) = run_with(&plan, Adopt::Never, CancellationToken::new(), never).await;
@@ -438,11 +455,20 @@ async fn what_is_not_ours_is_not_deleted() {
         (Some("u1"), live("a", "other", Some("tg/shop/web"))),
         (None, live("a", "u1", None)),
         (None, live("a", "u1", Some("tg/shop/other"))),
+        // The uid that was applied, and another Application has taken it over.
+        (Some("u1"), live("a", "u1", Some("tg/shop/other"))),
+        (Some("u1"), live("a", "u1", Some("blue/shop/gone"))),
     ] {
         let (_, outcomes, log) = run(&removal(uid), move |_| Reply::Json(200, object.clone())).await;
-        assert_eq!(outcomes[0].result.clone().unwrap(), Done::Deleted);
+        assert_eq!(outcomes[0].result.clone().unwrap(), Done::NotOurs);
         assert!(log.lock().unwrap().iter().all(|s| s.method == "GET"));
     }
+    // A name that nobody has protects nothing.
+    let (_, _, log) = run(&removal(Some("u1")), |_| {
+        Reply::Json(200, live("a", "u1", Some("tg/shop/gone")))
+    })
+    .await;
+    assert_eq!(log.lock().unwrap()[1].method, "DELETE");
     let (_, _, log) = run(&removal(None), |_| {
         Reply::Json(200, live("a", "u1", Some("tg/shop/web")))
     })
@@ -486,6 +512,23 @@ async fn cancellation_stops_before_the_next_object() {
         }
     );
     assert!(outcomes.is_empty() && log.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_object_that_is_taken_over_just_before_its_deletion_stays() {
+    let reads = AtomicUsize::new(0);
+    let raced = move |seen: &Seen| match seen.method.as_str() {
+        "GET" if reads.fetch_add(1, Ordering::Relaxed) == 0 => {
+            Reply::Json(200, live("a", "u1", Some("tg/shop/web")))
+        }
+        "GET" => Reply::Json(200, live("a", "u1", Some("tg/shop/other"))),
+        _ => status(409, "conflict", "a", "configmaps"),
+    };
+    let (_, outcomes, log) = run(&removal(Some("u1")), raced).await;
+    assert_eq!(outcomes[0].result.clone().unwrap(), Done::NotOurs);
+    let log = log.lock().unwrap();
+    let deletes = log.iter().filter(|s| s.method == "DELETE");
+    assert_eq!(deletes.count(), 1, "the one that could not go through");
 }
 
 #[tokio::test]

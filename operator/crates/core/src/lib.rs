@@ -15,6 +15,7 @@ pub mod digest;
 pub mod duration;
 pub mod fights;
 pub mod gate;
+pub mod handover;
 pub mod health;
 pub mod hook;
 pub mod ignore;

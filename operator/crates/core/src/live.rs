@@ -41,6 +41,8 @@ pub struct LiveRecord {
     pub deleting: bool,
     /// `tidegate.io/hold`: until when and why corrections are paused.
     pub hold: Option<String>,
+    /// Annotation `tidegate.io/owner`: a hint, never proof.
+    pub owner: Option<String>,
     /// Manager and time of the newest foreign write, for the message about a drift.
     pub last_foreign_manager: Option<String>,
 }
@@ -121,6 +123,9 @@ pub fn reduce_by(
         },
         deleting: metadata["deletionTimestamp"].is_string(),
         hold: metadata["annotations"][names::ANNOTATION_HOLD]
+            .as_str()
+            .map(str::to_owned),
+        owner: metadata["annotations"][names::ANNOTATION_OWNER]
             .as_str()
             .map(str::to_owned),
         last_foreign_manager: last_foreign_manager(metadata),

@@ -5,6 +5,8 @@ use serde_json::Value;
 use tidegate_api::application::Adopt;
 use tidegate_api::names;
 
+use crate::standing::Claim;
+
 /// `<installation>/<namespace>/<application>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner {
@@ -20,6 +22,11 @@ impl Owner {
     /// The annotation's value.
     pub fn annotation(&self) -> String {
         format!("{}/{}/{}", self.installation, self.namespace, self.application)
+    }
+
+    /// `<namespace>/<application>`, as messages have it.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.namespace, self.application)
     }
 
     /// Reads the annotation's value.
@@ -52,8 +59,8 @@ pub enum Takeover {
     },
 }
 
-/// Decides about an existing object. `owner_lives` tells whether another Application of this installation still exists.
-pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, owner_lives: impl Fn(&Owner) -> bool) -> Takeover {
+/// Decides about an existing object. `claim` tells what another Application of this installation makes of it.
+pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, claim: impl Fn(&Owner) -> Claim) -> Takeover {
     let metadata = &live["metadata"];
     let annotation = metadata["annotations"][names::ANNOTATION_OWNER].as_str();
     let owner = annotation.and_then(Owner::parse);
@@ -66,31 +73,61 @@ pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, owner_lives: impl Fn(&Ow
     if owner.as_ref() == Some(ours) && applied_by_us(live) {
         return Takeover::Resume;
     }
-    // Whether an Application of another installation still exists cannot be known here: its objects are never taken.
-    let held = |other: &Owner| {
-        other.installation != ours.installation || owner_lives(other) || adopt != Adopt::Always
+    let other = owner.filter(|other| other != ours);
+    let Some(other) = other else {
+        return unowned(adopt, managers(live));
     };
-    if let Some(other) = owner.filter(|other| other != ours && held(other)) {
+    let said = claim(&other);
+    if let Some(why) = refusal(&other, ours, adopt, said) {
         return Takeover::Refuse {
             reason: "OwnershipConflict",
             message: format!(
-                "belongs to Application {}/{} of installation {} and is wanted by Application {}/{} of installation {} too; remove it from one of the two sources",
-                other.namespace,
-                other.application,
+                "belongs to Application {} of installation {} and is wanted by Application {} of installation {} too; {why}",
+                other.name(),
                 other.installation,
-                ours.namespace,
-                ours.application,
+                ours.name(),
                 ours.installation
             ),
         };
     }
+    match said {
+        // Both are in git: it moves from the one to the other, which adopts nothing that is nobody's.
+        Claim::Leaving => Takeover::Adopt {
+            from: format!("Application {}", other.name()),
+        },
+        _ => unowned(adopt, format!("Application {}", other.name())),
+    }
+}
+
+fn unowned(adopt: Adopt, from: String) -> Takeover {
     if adopt == Adopt::Never {
         return Takeover::Refuse {
             reason: "AlreadyExists",
             message: "exists already and spec.adopt is Never; delete the live object or set spec.adopt to IfUnowned".to_owned(),
         };
     }
-    Takeover::Adopt { from: managers(live) }
+    Takeover::Adopt { from }
+}
+
+/// Why an object that names another Application as its owner may not be taken from it, and what helps; `None` when it
+/// may.
+pub fn refusal(other: &Owner, ours: &Owner, adopt: Adopt, claim: Claim) -> Option<&'static str> {
+    // What an Application of another installation makes of it cannot be known here: its objects are never taken.
+    if other.installation != ours.installation {
+        return Some("remove it from one of the two sources");
+    }
+    match claim {
+        Claim::Wanted => Some(
+            "remove it from one of the two sources; it is taken over by itself when the other's no longer has it",
+        ),
+        Claim::Unknown => {
+            Some("whether that one still wants it is not known; it is tried again by itself when it is")
+        }
+        Claim::Gone if adopt != Adopt::Always => {
+            Some("that Application is gone: set spec.adopt to Always to take over what it left")
+        }
+        Claim::Gone | Claim::Leaving | Claim::LetGo => None,
+    }
 }
 
 /// True when our field manager has an Apply entry on the object.

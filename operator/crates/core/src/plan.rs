@@ -111,6 +111,9 @@ pub struct Forgotten {
     pub kept_because: Option<&'static str>,
 }
 
+/// Why an entry is forgotten whose object was handed over.
+pub const TAKEN: &str = "another Application has it now";
+
 /// What is known of live objects. The map must be in sync for the kinds in the inventory.
 pub type Live = BTreeMap<ObjectId, LiveRecord>;
 
@@ -156,11 +159,9 @@ impl Plan {
         let wanted = |step: &&Step| is_upkeep(step.cause, removed) && ready(&step.id);
         let steps: Vec<Step> = self.steps.iter().filter(wanted).cloned().collect();
         let unchanged = self.unchanged + self.steps.len() - steps.len();
-        let forgotten = if removed {
-            self.forgotten.clone()
-        } else {
-            Vec::new()
-        };
+        // What another Application has by now is forgotten in any case.
+        let mut forgotten = self.forgotten.clone();
+        forgotten.retain(|gone| removed || gone.kept_because == Some(TAKEN));
         seal_plan(steps, self.rendered.clone(), unchanged, forgotten, key)
     }
 
@@ -370,6 +371,11 @@ fn kept(id: &ObjectId, rule: PruneRule, delete: bool) -> Option<&'static str> {
         }
         PruneRule::Default | PruneRule::Enabled => None,
     }
+}
+
+/// The same plan with the digest of the steps that it has now.
+pub(crate) fn reseal(plan: Plan, key: &DigestKey) -> Plan {
+    seal_plan(plan.steps, plan.rendered, plan.unchanged, plan.forgotten, key)
 }
 
 pub(crate) fn seal_plan(

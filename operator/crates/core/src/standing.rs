@@ -56,7 +56,9 @@ pub struct Standing {
 pub enum Claim {
     /// It is in its current desired set.
     Wanted,
-    /// It is not: whoever wants it may have it.
+    /// It is not, and its inventory has it still: whoever wants it may have it.
+    Leaving,
+    /// It has nothing to do with it, whatever the object says.
     LetGo,
     /// It is not known.
     Unknown,
@@ -64,19 +66,27 @@ pub enum Claim {
     Gone,
 }
 
+impl Claim {
+    /// True while the object is the Application's: it wants it, or has to clear it away.
+    pub fn is_held(self) -> bool {
+        matches!(self, Self::Wanted | Self::Leaving | Self::Unknown)
+    }
+}
+
 impl Standing {
-    /// What it makes of an object.
-    pub fn claim(&self, id: &ObjectId) -> Claim {
+    /// What it makes of an object; `recorded` when its inventory has it.
+    pub fn claim(&self, id: &ObjectId, recorded: bool) -> Claim {
         match &self.wants {
             None => Claim::Unknown,
             Some(wants) if wants.binary_search(id).is_ok() => Claim::Wanted,
+            Some(_) if recorded => Claim::Leaving,
             Some(_) => Claim::LetGo,
         }
     }
 
     /// True when its current desired set has the object.
     pub fn wants(&self, id: &ObjectId) -> bool {
-        self.claim(id) == Claim::Wanted
+        self.claim(id, false) == Claim::Wanted
     }
 
     /// True when it is known what it wants of that commit, or of a newer one.

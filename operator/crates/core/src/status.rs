@@ -142,6 +142,8 @@ pub struct Facts<'a> {
     pub revision: &'a str,
     /// Phase of the newest release; empty before the first.
     pub phase: &'a str,
+    /// What is left to other Applications, or waits for them, while all else is done; empty for nothing.
+    pub note: &'a str,
     /// `GitRepository/shop:./deploy`.
     pub source: &'a str,
     /// Now.
@@ -159,7 +161,7 @@ pub fn write(status: &mut ApplicationStatus, facts: &Facts<'_>) {
             condition::condition(type_, on, reason, message, facts.generation, time.clone()),
         );
     };
-    let (synced, reason, message) = sync_line(facts.progress, facts.revision);
+    let (synced, reason, message) = sync_line(facts);
     put(SYNCED, synced, reason, message.clone());
     let health = facts.observed.map(|observed| health_line(observed, applied));
     if let Some((healthy, reason, message)) = &health {
@@ -219,13 +221,24 @@ pub fn write(status: &mut ApplicationStatus, facts: &Facts<'_>) {
     };
 }
 
-fn sync_line<'a>(progress: &'a Progress, revision: &str) -> (bool, &'a str, String) {
-    match progress {
-        Progress::Synced => (true, "Applied", format!("Runs {revision}")),
+fn sync_line<'a>(facts: &Facts<'a>) -> (bool, &'a str, String) {
+    match facts.progress {
+        Progress::Synced => (
+            true,
+            "Applied",
+            format!("Runs {}{}", facts.revision, noted(facts)),
+        ),
         Progress::Working { reason, message } | Progress::Waiting { reason, message } => {
             (false, reason, message.clone())
         }
         Progress::Failed { reason, message, .. } => (false, reason, message.clone()),
+    }
+}
+
+fn noted(facts: &Facts<'_>) -> String {
+    match facts.note {
+        "" => String::new(),
+        note => format!("; {note}"),
     }
 }
 
@@ -282,6 +295,6 @@ fn ready_line<'a>(
     (
         true,
         "Succeeded",
-        format!("Runs {}; {health_message}", facts.revision),
+        format!("Runs {}; {health_message}{}", facts.revision, noted(facts)),
     )
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tidegate_api::application::Adopt;
 use tidegate_core::ownership::{Owner, Takeover, decide};
+use tidegate_core::standing::Claim;
 
 fn owner(installation: &str, application: &str) -> Owner {
     Owner {
@@ -20,8 +21,8 @@ fn live(by: Option<&Owner>, manager: &str) -> Value {
     json!({ "metadata": { "name": "a", "annotations": annotations, "managedFields": [entry] } })
 }
 
-fn verdict(by: Option<&Owner>, manager: &str, adopt: Adopt, lives: bool) -> &'static str {
-    match decide(&live(by, manager), &owner("tidegate", "web"), adopt, |_| lives) {
+fn verdict(by: Option<&Owner>, manager: &str, adopt: Adopt, claim: Claim) -> &'static str {
+    match decide(&live(by, manager), &owner("tidegate", "web"), adopt, |_| claim) {
         Takeover::Resume => "resume",
         Takeover::Adopt { .. } => "adopt",
         Takeover::Refuse { reason, .. } => reason,
@@ -29,51 +30,30 @@ fn verdict(by: Option<&Owner>, manager: &str, adopt: Adopt, lives: bool) -> &'st
 }
 
 #[test]
+#[rustfmt::skip] // one line for each case
 fn each_owner_under_each_adopt() {
+    const CONFLICT: &str = "OwnershipConflict";
+    const EXISTS: &str = "AlreadyExists";
     let (ours, other, foreign) = (
         owner("tidegate", "web"),
         owner("tidegate", "api"),
         owner("blue", "web"),
     );
-    for (by, manager, lives, never, if_unowned, always) in [
-        (Some(&ours), "tidegate", true, "resume", "resume", "resume"),
-        (None, "kubectl", true, "AlreadyExists", "adopt", "adopt"),
-        (
-            Some(&other),
-            "tidegate",
-            true,
-            "OwnershipConflict",
-            "OwnershipConflict",
-            "OwnershipConflict",
-        ),
-        (
-            Some(&other),
-            "tidegate",
-            false,
-            "OwnershipConflict",
-            "OwnershipConflict",
-            "adopt",
-        ),
-        // Whether an Application of another installation lives cannot be known here: it is never taken.
-        (
-            Some(&foreign),
-            "tidegate",
-            false,
-            "OwnershipConflict",
-            "OwnershipConflict",
-            "OwnershipConflict",
-        ),
-        (
-            Some(&foreign),
-            "tidegate",
-            true,
-            "OwnershipConflict",
-            "OwnershipConflict",
-            "OwnershipConflict",
-        ),
+    for (by, manager, claim, [never, if_unowned, always]) in [
+        (Some(&ours), "tidegate", Claim::Gone, ["resume", "resume", "resume"]),
+        (Some(&ours), "kubectl", Claim::Gone, [EXISTS, "adopt", "adopt"]),
+        (None, "kubectl", Claim::Gone, [EXISTS, "adopt", "adopt"]),
+        (Some(&other), "tidegate", Claim::Wanted, [CONFLICT, CONFLICT, CONFLICT]),
+        (Some(&other), "tidegate", Claim::Unknown, [CONFLICT, CONFLICT, CONFLICT]),
+        // It moves from one to the other in git: nothing is adopted that is nobody's.
+        (Some(&other), "tidegate", Claim::Leaving, ["adopt", "adopt", "adopt"]),
+        (Some(&other), "tidegate", Claim::LetGo, [EXISTS, "adopt", "adopt"]),
+        (Some(&other), "tidegate", Claim::Gone, [CONFLICT, CONFLICT, "adopt"]),
+        // What an Application of another installation makes of it cannot be known here: it is never taken.
+        (Some(&foreign), "tidegate", Claim::Gone, [CONFLICT, CONFLICT, CONFLICT]),
+        (Some(&foreign), "tidegate", Claim::LetGo, [CONFLICT, CONFLICT, CONFLICT]),
     ] {
-        let seen =
-            [Adopt::Never, Adopt::IfUnowned, Adopt::Always].map(|adopt| verdict(by, manager, adopt, lives));
-        assert_eq!(seen, [never, if_unowned, always], "{by:?} lives: {lives}");
+        let seen = [Adopt::Never, Adopt::IfUnowned, Adopt::Always].map(|adopt| verdict(by, manager, adopt, claim));
+        assert_eq!(seen, [never, if_unowned, always], "{by:?} of {manager}, {claim:?}");
     }
 }

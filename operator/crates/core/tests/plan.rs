@@ -61,6 +61,7 @@ fn live(uid: &str, ours: &str) -> LiveRecord {
         message: String::new(),
         deleting: false,
         hold: None,
+        owner: None,
         last_foreign_manager: None,
     }
 }

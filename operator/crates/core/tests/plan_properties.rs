@@ -124,6 +124,7 @@ fn any_live() -> impl Strategy<Value = Live> {
         message: String::new(),
         deleting,
         hold: held.then(|| "1970-01-02T00:00:00Z incident 42".to_owned()),
+        owner: None,
         last_foreign_manager: None,
     });
     prop::collection::btree_map(any_id(), record, 0..9)
@@ -181,6 +182,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, live: &Live) -> (InventorySe
             message: String::new(),
             deleting: false,
             hold: None,
+            owner: None,
             last_foreign_manager: None,
         };
         live.insert(step.id.clone(), record);

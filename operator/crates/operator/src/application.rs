@@ -6,6 +6,7 @@ mod desired;
 mod drift;
 mod fail;
 mod finalize;
+mod handover;
 mod health;
 mod hooks;
 mod inventory;
@@ -83,6 +84,16 @@ pub(crate) struct AppState {
     pub(crate) leaving: BTreeSet<ObjectId>,
     /// True while some of them are not deleted yet, since others have to be gone before.
     pub(crate) pruning: bool,
+    /// The newest commit of which the set is known, and that set's objects. `None` while suspended.
+    pub(crate) seen: Option<Place>,
+    pub(crate) wants: Option<Arc<[ObjectId]>>,
+    /// Objects in the inventory that git no longer has, and that stay until another Application has them, or nobody can
+    /// want them.
+    pub(crate) kept: handover::Kept,
+    /// Objects that the newest release failed over, since others have them.
+    pub(crate) contested: BTreeSet<ObjectId>,
+    /// The commit that waits for objects which others have, and since when.
+    pub(crate) claims: Option<(String, Timestamp)>,
     /// Objects that are put back again and again.
     pub(crate) fights: Fights,
     /// Corrections that are not in the status yet.

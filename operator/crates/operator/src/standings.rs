@@ -62,6 +62,11 @@ impl Standings {
         answer
     }
 
+    /// Looks at all without waiting for anybody.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&View) -> T) -> T {
+        look(&self.lock().of)
+    }
+
     /// Notes what an Application has come to.
     pub(crate) fn put(&self, key: &Key, standing: Standing) -> Woken {
         let mut inner = self.lock();

@@ -188,12 +188,6 @@ impl Operator {
         Ok(catalog)
     }
 
-    /// True while that Application exists.
-    pub(crate) fn lives(&self, owner: &Owner) -> bool {
-        let key = Key::new(&owner.namespace, &owner.application);
-        self.applications.get(&key).is_some()
-    }
-
     /// Comes back to a key when the reconcile asked for it.
     pub(crate) fn schedule(queue: &Queue<Key>, key: &Key, again: Again) {
         if let Again::After(wait) = again {

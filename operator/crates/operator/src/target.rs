@@ -44,7 +44,7 @@ pub(crate) struct Target {
     schema_cache: SchemaCache,
     catalog: RwLock<Arc<Catalog>>,
     kinds: AtomicU64,
-    owners: RwLock<HashMap<ObjectId, Key>>,
+    owners: RwLock<HashMap<ObjectId, Vec<Arc<Key>>>>,
     lenses: Arc<Lenses>,
 }
 
@@ -179,12 +179,16 @@ impl Target {
         true
     }
 
-    /// Notes which Application is woken by changes of its inventory's objects, and what it says of them beside
-    /// their bodies. Comes from the inventory and the spec, never from metadata.
+    /// Notes that an Application is woken by changes of its inventory's objects, and what it says of them beside their
+    /// bodies. While an object is handed over, two Applications have it. Comes from the inventory and the spec, never from
+    /// metadata.
     pub(crate) fn own_objects(&self, key: &Key, set: &InventorySet) {
         let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
-        owners.retain(|_, owner| owner != key);
-        owners.extend(set.entries.keys().map(|id| (id.clone(), key.clone())));
+        disown(&mut owners, key);
+        let key_of_all = Arc::new(key.clone());
+        for id in set.entries.keys() {
+            owners.entry(id.clone()).or_default().push(key_of_all.clone());
+        }
         drop(owners);
         let objects = set.entries.iter().map(|(id, entry)| {
             let ignored = entry.sealed.as_ref().map_or(&[][..], |sealed| &sealed.ignored);
@@ -211,13 +215,19 @@ impl Target {
             .put(key, objects.map(|o| (&o.id, &*o.version, &*o.ignored)));
     }
 
-    /// The Application that is woken by changes of an object.
-    pub(crate) fn application_of(&self, id: &ObjectId) -> Option<Key> {
-        self.owners
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The Applications that are woken by changes of an object.
+    pub(crate) fn applications_of(&self, id: &ObjectId) -> Vec<Key> {
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        let keys = owners.get(id).into_iter().flatten();
+        keys.map(|key| Key::clone(key)).collect()
+    }
+
+    /// True when an Application's inventory has an object.
+    pub(crate) fn has(&self, key: &Key, id: &ObjectId) -> bool {
+        let owners = self.owners.read().unwrap_or_else(PoisonError::into_inner);
+        owners
             .get(id)
-            .cloned()
+            .is_some_and(|keys| keys.iter().any(|k| **k == *key))
     }
 
     /// An object as it is now; `None` when it cannot be read.
@@ -237,10 +247,10 @@ impl Target {
 
     /// Drops what is kept of an Application that is gone.
     pub(crate) fn forget(&self, key: &Key) {
-        self.owners
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .retain(|_, owner| owner != key);
+        disown(
+            &mut self.owners.write().unwrap_or_else(PoisonError::into_inner),
+            key,
+        );
         self.lenses.forget(key);
     }
 }
@@ -266,4 +276,12 @@ async fn forward(map: LiveMap, news: mpsc::Sender<Vec<ObjectId>>) {
 /// Nothing in here can be left half-changed by a panic.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes an Application from all objects.
+fn disown(owners: &mut HashMap<ObjectId, Vec<Arc<Key>>>, key: &Key) {
+    owners.retain(|_, keys| {
+        keys.retain(|k| **k != *key);
+        !keys.is_empty()
+    });
 }

@@ -297,7 +297,7 @@ pub(crate) async fn follow_live_changes(
         };
         let at = Instant::now() + SETTLE;
         for id in changed {
-            if let Some(key) = target.application_of(&id) {
+            for key in target.applications_of(&id) {
                 operator.application_queue.add_at(key, at);
             }
         }

@@ -41,7 +41,12 @@ impl Run<'_> {
             let metadata = &live["metadata"];
             if !is_ours(&live, uid, self.ctx.owner) {
                 tracing::info!(object = %id, "not deleted: it is not the object that was applied");
-                return Ok(Done::Deleted);
+                return Ok(Done::NotOurs);
+            }
+            // Read in the version that is deleted: who takes it over after that makes the delete conflict.
+            if let Some(other) = self.taken_by(id, &live) {
+                tracing::info!(object = %id, by = other.name(), "not deleted: another Application has it");
+                return Ok(Done::NotOurs);
             }
             if metadata["deletionTimestamp"].is_string() {
                 return Ok(Done::Deleting);
@@ -61,6 +66,15 @@ impl Run<'_> {
         }
         let message = "it changes faster than it can be deleted; it is tried again".to_owned();
         Err(Failure::one(id, None, Class::Transient, "Conflict", message))
+    }
+
+    /// The Application that an object belongs to by now, if it is another than ours. A name alone proves nothing.
+    fn taken_by(&self, id: &ObjectId, live: &Value) -> Option<Owner> {
+        let named = live["metadata"]["annotations"][names::ANNOTATION_OWNER].as_str();
+        let other = named.and_then(Owner::parse)?;
+        let foreign = other.installation != self.ctx.owner.installation;
+        let taken = other != *self.ctx.owner && (foreign || (self.ctx.claim)(&other, id).is_held());
+        taken.then_some(other)
     }
 
     async fn after_delete(&self, id: &ObjectId, path: String, uid: &Value) -> Result<Done, Failure> {

@@ -65,7 +65,8 @@ impl Run<'_> {
 
     /// From whom an existing object is taken over; `None` when it was ours all along.
     fn former_owner(&self, object: &DesiredObject, live: &Value) -> Result<Option<String>, Failure> {
-        match decide(live, self.ctx.owner, self.ctx.adopt, self.ctx.owner_lives) {
+        let claim = |other: &_| (self.ctx.claim)(other, &object.id);
+        match decide(live, self.ctx.owner, self.ctx.adopt, claim) {
             Takeover::Resume => Ok(None),
             Takeover::Adopt { from } => Ok(Some(from)),
             Takeover::Refuse { reason, message } => {

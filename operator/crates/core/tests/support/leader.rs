@@ -13,8 +13,9 @@ use tidegate_core::gate::{self, Decision};
 use tidegate_core::inventory::{InventorySet, Layout, Sealed};
 use tidegate_core::live::reduce;
 use tidegate_core::object::ObjectId;
-use tidegate_core::ownership::{Takeover, applied_by_us, decide};
+use tidegate_core::ownership::{Owner, Takeover, applied_by_us, decide};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, plan};
+use tidegate_core::standing::Claim;
 use tidegate_core::wave::due;
 
 use super::server::{Answer, Condition, Request, uid, version};
@@ -262,14 +263,12 @@ fn proceed(step: &Step, call: Call, answer: Answer, adopt: Adopt) -> Result<Call
         (Call::Apply(_), Answer::Applied(live)) => Err(Done::Applied(live)),
         (Call::Apply(Condition::Absent | Condition::Read(..)), Answer::Conflict) => Ok(Call::TakeOver),
         (Call::Apply(_), Answer::Conflict) | (Call::TakeOver, Answer::Object(None)) => Err(Done::Failed),
-        (Call::TakeOver, Answer::Object(Some(live))) => {
-            match decide(&live, &owner("web"), adopt, |other| other.application == "other") {
-                Takeover::Resume | Takeover::Adopt { .. } => {
-                    Ok(Call::Apply(Condition::Read(uid(&live), version(&live))))
-                }
-                Takeover::Refuse { .. } => Err(Done::Failed),
+        (Call::TakeOver, Answer::Object(Some(live))) => match decide(&live, &owner("web"), adopt, claim) {
+            Takeover::Resume | Takeover::Adopt { .. } => {
+                Ok(Call::Apply(Condition::Read(uid(&live), version(&live))))
             }
-        }
+            Takeover::Refuse { .. } => Err(Done::Failed),
+        },
         (Call::ReadBeforeDelete, Answer::Object(None)) => Err(Done::Deleted),
         (Call::ReadBeforeDelete, Answer::Object(Some(live))) => {
             if !is_ours(step, &live) {
@@ -288,6 +287,15 @@ fn proceed(step: &Step, call: Call, answer: Answer, adopt: Adopt) -> Result<Call
             Err(if held { Done::Deleting } else { Done::Deleted })
         }
         (_, answer) => panic!("an answer to nothing: {answer:?}"),
+    }
+}
+
+/// Application `other` lives and keeps what it has; any other is gone.
+fn claim(owner: &Owner) -> Claim {
+    if owner.application == "other" {
+        Claim::Wanted
+    } else {
+        Claim::Gone
     }
 }
 

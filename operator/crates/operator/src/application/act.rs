@@ -1,11 +1,13 @@
 //! From an admitted set to the cluster: plan, gate, execution, and what came of it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_api::release::{Failure, Phase, PlanSummary, Trigger};
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
+use tidegate_core::handover::spare;
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
@@ -17,10 +19,12 @@ use crate::application::deny::trigger;
 use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
 use crate::application::fail::{Fault, end, fail, recall};
+use crate::application::handover::{self, Me};
 use crate::application::hooks::{Ran, run_hooks};
 use crate::application::part::{carry_out_due, go_on, note_attempt};
 use crate::application::reconcile::settle;
-use crate::application::release::{self, Subject};
+use crate::application::relations::place;
+use crate::application::release::{self, Open, Subject};
 use crate::application::relocate::leave_former;
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
@@ -60,22 +64,20 @@ async fn advance(
             return end(turn, state, edits).await;
         }
     }
-    let plan = make_plan(turn, &set, &rendered);
+    let plan = make_plan(turn, state, &rendered);
     let hooks = only_hooks(turn, state, &set, &rendered);
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if written && !hooks && plan.is_empty() && plan.forgotten.is_empty() {
         return nothing_to_write(turn, state, edits, &rendered).await;
     }
-    let status = turn.app.status.as_ref();
-    let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
+    let same = is_same(turn, &rendered);
     let nothing_new = plan.brings_nothing_new(same);
     let open = state.open.as_ref();
     // What drifts while a written release waits for health is put back beside it.
     if hooks || open.is_some_and(|open| open.being_written() || !nothing_new) {
         return release_plan(turn, state, edits, rendered, plan).await;
     }
-    let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
-    if is_older(state) || (same && nothing_new) || (failed && !turn.asked) {
+    if is_older(state) || (same && nothing_new) || is_given_up(turn, state, same, &plan) {
         if !nothing_new && !is_older(state) {
             state.progress.get_or_insert_with(|| failed_before(turn));
         }
@@ -128,22 +130,42 @@ pub(crate) fn is_older(state: &AppState) -> bool {
 /// True when carrying that set out would begin a release: it brings something new, and is not being carried out yet.
 pub(crate) async fn begins_release(
     turn: &Turn<'_>,
-    state: &AppState,
+    state: &mut AppState,
     rendered: &Arc<Rendered>,
 ) -> Result<bool, String> {
     let carried_out = |open: &Open| open.brings(&rendered.digest);
     if state.open.as_ref().is_some_and(carried_out) {
         return Ok(false);
     }
+    let moves = |set: &InventorySet| {
+        !set.entries.is_empty() && set.place.kube_config != turn.target.place.kube_config
+    };
+    if state.inventory.as_ref().is_some_and(moves) {
+        return Ok(true);
+    }
     turn.target.sync_desired(rendered).await?;
-    let set = state.inventory.clone().unwrap_or_default();
-    let plan = make_plan(turn, &set, rendered);
-    let status = turn.app.status.as_ref();
-    let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
-    let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
+    let plan = make_plan(turn, state, rendered);
+    let same = is_same(turn, rendered);
     let nothing = plan.is_empty() && plan.forgotten.is_empty();
     let upkeep = same && plan.brings_nothing_new(same);
-    Ok(!nothing && !upkeep && (!failed || turn.asked))
+    let set = state.inventory.clone().unwrap_or_default();
+    if only_hooks(turn, state, &set, rendered) {
+        return Ok(true);
+    }
+    Ok(!nothing && !upkeep && !is_given_up(turn, state, same, &plan))
+}
+
+/// True when that set is the one that was tried last.
+fn is_same(turn: &Turn<'_>, rendered: &Rendered) -> bool {
+    let status = turn.app.status.as_ref();
+    status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str())
+}
+
+/// True when the set failed before, and nothing happened since that may help.
+fn is_given_up(turn: &Turn<'_>, state: &mut AppState, same: bool, plan: &Plan) -> bool {
+    let status = turn.app.status.as_ref();
+    let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
+    failed && !turn.asked && !handover::conflict_is_over(turn, state, plan)
 }
 
 /// After a restart: the same set failed before, and is not tried again until somebody asks or commits.
@@ -178,18 +200,31 @@ fn hook_failed_before(turn: &Turn<'_>, hook: &hook::Hook) -> Progress {
     }
 }
 
-fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> Plan {
-    let live = turn.target.live_of(set);
-    plan(&Inputs {
+fn make_plan(turn: &Turn<'_>, state: &mut AppState, rendered: &Arc<Rendered>) -> Plan {
+    let set = state.inventory.clone().unwrap_or_default();
+    let live = turn.target.live_of(&set);
+    let me = Me::of(turn);
+    let own = me.without_lost(&set, |id| rendered.get(id).is_some(), &live);
+    let plan = plan(&Inputs {
         rendered,
-        inventory: set,
+        inventory: own.as_ref().unwrap_or(&set),
         live: &live,
         prune: turn.app.spec.prune,
         drift: turn.app.spec.drift.mode,
         additions: turn.app.spec.drift.additions,
         now: Timestamp::now(),
         key: &turn.operator.key,
-    })
+    });
+    let at = place(turn.app, turn.key, turn.source);
+    // Of an older set, what the newest one does not want is let go too, and not kept up.
+    let newest = state.wants.clone().filter(|_| is_older(state));
+    let wanted = |id: &ObjectId| {
+        newest
+            .as_ref()
+            .is_none_or(|wants| wants.binary_search(id).is_ok())
+    };
+    let plan = me.settle(&mut state.kept, plan, wanted, &set, &live, Some(&at));
+    spare(plan, wanted, &turn.operator.key)
 }
 
 /// The cluster is as the commit says already: the commit is noted, no Release is made for it.
@@ -248,6 +283,12 @@ async fn release_plan(
     rendered: Arc<Rendered>,
     plan: Plan,
 ) -> Result<Again, String> {
+    if state.open.is_none()
+        && let Some((waits, again)) = handover::not_yet(turn, state, &plan)
+    {
+        state.progress = Some(waits);
+        return Ok(again);
+    }
     let summary = match &state.open {
         Some(_) => PlanSummary::default(),
         None => record::summarize(&plan, previous(turn, &rendered).await.as_deref()),
@@ -267,7 +308,7 @@ async fn release_plan(
         let subject = Subject {
             revision: &turn.source.revision,
             tree: &tree,
-            trigger: cause(turn, &rendered),
+            trigger: cause(turn, state, &rendered),
             detected: turn.source.detected,
             digest: Some(&rendered.digest),
         };
@@ -304,18 +345,21 @@ async fn release_plan(
         state.fights.forget(&step.id);
     }
     let carried = carry_out_due(turn, state, &approved).await?;
-    if carried.due.last || !carried.report.complete() {
-        return finish_apply(turn, state, edits, &rendered, carried.report).await;
+    if !carried.due.last && carried.report.complete() {
+        return go_on(turn, state, edits, &rendered, carried).await;
     }
-    go_on(turn, state, edits, &rendered, carried).await
+    let again = finish_apply(turn, state, edits, &rendered, carried.report).await?;
+    // Whoever has what this one wants is waited for from here on; it may have let go in the meantime.
+    let over = state.open.is_none() && handover::note_conflict(turn, state, approved.get());
+    Ok(if over { Again::after(Duration::ZERO) } else { again })
 }
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
-fn cause(turn: &Turn<'_>, rendered: &Rendered) -> Trigger {
-    let status = turn.app.status.as_ref();
-    let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
-    if same && !turn.asked {
-        return Trigger::Drift;
+fn cause(turn: &Turn<'_>, state: &AppState, rendered: &Rendered) -> Trigger {
+    if is_same(turn, rendered) && !turn.asked {
+        // Another Application let go of what the commit wants: the same commit is tried again.
+        let conflict = handover::is_conflict(state);
+        return if conflict { Trigger::Commit } else { Trigger::Drift };
     }
     trigger(turn.app, &turn.source.revision.commit)
 }

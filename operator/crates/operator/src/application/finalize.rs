@@ -13,6 +13,7 @@ use tidegate_core::plan::teardown;
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::wave::due;
 
+use crate::application::handover::Me;
 use crate::application::part::next_look;
 use crate::application::{AppState, inventory, outcome, release, status};
 use crate::state::{Again, Operator};
@@ -35,13 +36,22 @@ pub(crate) async fn finalize(
     end_release(operator, key, app, state).await;
     let set = state.inventory.clone().unwrap_or_default();
     let delete = deletes(app);
-    if delete {
-        let synced = target.sync_kinds(&set).await;
-        // An account that may see nothing any more still says of each object whether it may delete it.
-        synced.or_else(|error| target.user.as_ref().map(|_| ()).ok_or(error))?;
+    let synced = target.sync_kinds(&set).await;
+    // Nothing that only stays running is waited for. An account that may see nothing any more still says of each object
+    // whether it may delete it.
+    if delete && target.user.is_none() {
+        synced?;
     }
     let live = target.live_of(&set);
     let plan = teardown(&set, &live, delete, &operator.key);
+    let me = Me {
+        operator,
+        target,
+        key,
+        owner,
+    };
+    // What another one wants stays until it has it; for a while, since the deletion waits for it.
+    let plan = me.settle(&mut state.kept, plan, |_| false, &set, &live, None);
     let kept: Vec<String> = plan
         .forgotten
         .iter()
@@ -79,7 +89,7 @@ pub(crate) async fn finalize(
     let left = state.inventory.as_ref().map_or(0, |i| i.entries.len());
     if left > 0 {
         // Finalizers of others hold them; their disappearance wakes us, the timer is for what the watch cannot see.
-        return Ok(Again::after(Duration::from_secs(10)));
+        return Ok(Again::after(Duration::from_secs(10)).sooner(state.kept.again()));
     }
     finish(operator, key, app, state).await
 }

@@ -13,7 +13,7 @@ use tidegate_core::ownership::Owner;
 use tidegate_core::plan::{Plan, Step};
 use tokio::sync::mpsc;
 
-use crate::application::{AppState, inventory};
+use crate::application::{AppState, handover, inventory};
 use crate::state::Operator;
 use crate::store::Key;
 use crate::target::{Site, Terms};
@@ -71,7 +71,7 @@ pub(crate) async fn carry_out(
     let mut set = state.inventory.clone().unwrap_or_default();
     let mut report = Report::default();
     let health = state.expressions.rules.clone();
-    let lives = |other: &Owner| operator.lives(other);
+    let claim = |other: &Owner, id: &ObjectId| operator.claim(target, other, id);
     let terms = Terms {
         owner,
         // A Job that somebody else made is no run of a hook, and is left alone.
@@ -80,7 +80,7 @@ pub(crate) async fn carry_out(
         } else {
             app.spec.adopt
         },
-        owner_lives: &lives,
+        claim: &claim,
         health: &health,
         concurrency: operator.settings.apply_concurrency,
         former_user: former_user.as_deref(),
@@ -157,8 +157,16 @@ fn absorb(target: &Site, set: &mut InventorySet, report: &mut Report, plan: &Pla
                 set.entries.remove(&id);
             }
         }
+        // What is not ours lives on, and whoever has it sees it.
+        Ok(Done::NotOurs) => {
+            set.entries.remove(&id);
+        }
         Ok(Done::Deleting) => {}
         Err(failure) => {
+            // It is another's: there is nothing of ours to look after.
+            if failure.problem.reason == handover::CONFLICT {
+                set.entries.remove(&id);
+            }
             if failure.problem.reason == "Forbidden" {
                 report.denied.push(id);
             }

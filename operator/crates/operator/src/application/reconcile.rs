@@ -1,11 +1,13 @@
 //! One reconcile of an Application: suspended? → source → newest commit → what runs → health.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::Application;
 use tidegate_core::backoff::Backoff;
 use tidegate_core::gate;
+use tidegate_core::inventory::InventorySet;
 use tidegate_core::ownership::Owner;
 use tidegate_core::status::{Observed, Progress, observe};
 use tracing::Instrument as _;
@@ -17,7 +19,7 @@ use crate::application::newest::{Known, newest};
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, finalize, health, relations, release, site, verify};
+use crate::application::{AppState, finalize, handover, health, relations, release, site, verify};
 use crate::source::requested_at;
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
@@ -44,6 +46,9 @@ async fn attempt(operator: &Arc<Operator>, key: &Key, app: &Application, state: 
     let owner = operator.owner(key);
     let mut edits = Edits::default();
     let deleting = app.metadata.deletion_timestamp.is_some();
+    if deleting {
+        relations::want_nothing(operator, key, app, state);
+    }
     let mut site = None;
     let result = match site::enter(operator, key, app, state).await {
         Ok(Entry::In(inside)) => {
@@ -96,6 +101,7 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
             uid,
             status: stored.status.clone(),
             written: stored.status.clone(),
+            progress: handover::left_behind(stored.status.as_ref()),
             ..AppState::default()
         };
     }
@@ -106,16 +112,27 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
     }
 }
 
+/// The inventory without what is only kept for others: its health and its fields are theirs.
+fn shown(state: &AppState) -> Option<Cow<'_, InventorySet>> {
+    let mut set = Cow::Borrowed(state.inventory.as_ref()?);
+    for id in state.kept.ids() {
+        set.to_mut().entries.remove(id);
+    }
+    Some(set)
+}
+
 /// The state of the objects; `None` while it is not known which they are.
 fn look(site: &Site, app: &Application, state: &mut AppState) -> Option<Observed> {
-    let set = state.inventory.as_ref()?;
-    let mut observed = observe(
-        set,
-        &site.live_of(set),
-        &app.spec.drift,
-        &state.fights,
-        Timestamp::now(),
-    );
+    let mut observed = {
+        let set = shown(state)?;
+        observe(
+            &set,
+            &site.live_of(&set),
+            &app.spec.drift,
+            &state.fights,
+            Timestamp::now(),
+        )
+    };
     if observed.healthy() {
         state.diagnosis = None;
     }
@@ -161,6 +178,8 @@ async fn step(
             message,
         });
         state.newest = None;
+        // What a suspended one wants does not hold: nobody waits for it without end, and nothing is taken from it.
+        state.wants = None;
         state.open.iter_mut().for_each(release::Open::pause);
         // Health is shown all the same, also by expressions that were edited meanwhile.
         let set = state.inventory.clone().unwrap_or_default();
@@ -191,6 +210,10 @@ async fn step(
     let first = relations::first_look(&turn, state);
     let mut again = Again::Never;
     let known = newest(&turn, state).await;
+    relations::note_wants(&turn, state, &known);
+    if let Some(newest) = &mut state.newest {
+        newest.held = false;
+    }
     let before = relations::goes_first(&turn);
     if before.is_none() || first {
         state.at = Some(relations::place(app, key, &source));
@@ -211,7 +234,8 @@ async fn step(
         Known::Refused(problems) => deny(&turn, state, edits, &problems).await?,
         Known::Failed(progress) => again = look_again(&turn, state, progress),
     }
-    if needs_work(&turn, state)
+    let others_moved = handover::is_conflict(state) || handover::kept_moved(&turn, state);
+    if (others_moved || needs_work(&turn, state))
         && let Some(rendered) = running(&turn, state).await?
     {
         return Ok(act(&turn, state, edits, rendered).await?.sooner(again));
@@ -257,9 +281,9 @@ pub(crate) async fn settle(
     edits: &mut Edits,
 ) -> Result<Again, String> {
     if state.open.is_none() {
-        return Ok(next_correction(turn, state));
+        return Ok(next_correction(turn, state).sooner(state.kept.again()));
     }
-    let set = state.inventory.clone().unwrap_or_default();
+    let set = shown(state).map(Cow::into_owned).unwrap_or_default();
     let observed = observe(
         &set,
         &turn.target.live_of(&set),
@@ -267,7 +291,8 @@ pub(crate) async fn settle(
         &state.fights,
         Timestamp::now(),
     );
-    verify::verify(turn, state, &observed, edits).await
+    let again = verify::verify(turn, state, &observed, edits).await?;
+    Ok(again.sooner(state.kept.again()))
 }
 
 /// The source in memory, or what is waited for.

@@ -1,8 +1,10 @@
 //! One Application among the others: what goes before it, and what the others see of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_api::Application;
+use tidegate_api::application::KubeConfig;
 use tidegate_api::condition::READY;
 use tidegate_core::depends::{self, Edges, Known};
 use tidegate_core::standing::{Place, Standing};
@@ -10,7 +12,7 @@ use tidegate_core::status::Progress;
 use tokio::time::Instant;
 
 use crate::application::turn::Turn;
-use crate::application::{AppState, status};
+use crate::application::{AppState, newest, status};
 use crate::standings::View;
 use crate::state::{Operator, Source};
 use crate::store::Key;
@@ -28,8 +30,23 @@ pub(crate) fn place(app: &Application, key: &Key, source: &Source) -> Place {
     }
 }
 
-fn source_of(app: &Application, key: &Key) -> String {
+pub(crate) fn source_of(app: &Application, key: &Key) -> String {
     Key::new(&key.namespace, &app.spec.source.name).to_string()
+}
+
+/// Names the cluster that an Application applies to, among those that others name.
+pub(crate) fn cluster_of(app: &Application, key: &Key) -> String {
+    cluster_name(app.spec.target.kube_config.as_ref(), key)
+}
+
+/// Empty for the cluster that the operator runs in. Two that are named by Secrets of different names or namespaces count
+/// as different.
+pub(crate) fn cluster_name(config: Option<&KubeConfig>, key: &Key) -> String {
+    let Some(KubeConfig { secret_ref }) = config else {
+        return String::new();
+    };
+    let key_of_data = secret_ref.key.as_deref().unwrap_or_default();
+    format!("{}/{}/{key_of_data}", key.namespace, secret_ref.name)
 }
 
 /// What keeps a release from beginning, as `spec.dependsOn` says; and true with it when it holds whatever there is to
@@ -108,6 +125,29 @@ pub(crate) fn hold(turn: &Turn<'_>, state: &mut AppState, progress: Progress) {
     }
 }
 
+/// Notes what the newest commit wants, whether or not it can be applied now, and tells the others at once: one of them
+/// may wait for an object that it no longer has.
+pub(crate) fn note_wants(turn: &Turn<'_>, state: &mut AppState, known: &newest::Known) {
+    match known {
+        newest::Known::Admitted(rendered) => {
+            // Sorted by identity.
+            let wants = rendered.objects.iter().map(|object| object.id.clone());
+            state.wants = Some(wants.collect());
+        }
+        newest::Known::Unchanged if state.wants.is_some() => {}
+        _ => return,
+    }
+    state.seen = Some(place(turn.app, turn.key, turn.source));
+    publish(turn.operator, turn.key, turn.app, state);
+}
+
+/// A deleted one wants nothing: whoever wants one of its objects may have it.
+pub(crate) fn want_nothing(operator: &Operator, key: &Key, app: &Application, state: &mut AppState) {
+    operator.standings.begin(key);
+    state.wants = Some(Arc::default());
+    publish(operator, key, app, state);
+}
+
 /// Tells the others what this one has come to, once its status is known.
 pub(crate) fn publish(operator: &Operator, key: &Key, app: &Application, state: &mut AppState) {
     let generation = app.metadata.generation;
@@ -127,9 +167,9 @@ pub(crate) fn publish(operator: &Operator, key: &Key, app: &Application, state: 
         uid: state.uid.clone(),
         generation,
         source: source_of(app, key),
-        cluster: String::new(),
-        seen: None,
-        wants: None,
+        cluster: cluster_of(app, key),
+        seen: state.seen.clone(),
+        wants: state.wants.clone(),
         reached: reached.map(|(place, _)| place.clone()),
         ready: ready.is_some_and(|c| c.status == "True"),
         message: ready.map(|c| c.message.clone()).unwrap_or_default(),

@@ -92,6 +92,7 @@ pub(crate) async fn write(
             observed,
             revision: &revision,
             phase: &phase,
+            note: &state.kept.line(),
             source: &source,
             now: Timestamp::now(),
         },

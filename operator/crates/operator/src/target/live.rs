@@ -21,11 +21,18 @@ pub(crate) type Watched = BTreeMap<Option<String>, HashSet<Gvk>>;
 impl Site {
     /// Live records of an inventory's objects.
     pub(crate) fn live_of(&self, set: &InventorySet) -> Live {
+        self.records(set.entries.iter().map(|(id, entry)| (id, entry.version.as_str())))
+    }
+
+    /// Live records of these objects, each at the version that it is watched at.
+    pub(crate) fn records<'a>(&self, objects: impl Iterator<Item = (&'a ObjectId, &'a str)>) -> Live {
         let mut live = Live::new();
         let mut by_namespace: BTreeMap<Option<&str>, Vec<(&ObjectId, &str)>> = BTreeMap::new();
-        for (id, entry) in &set.entries {
-            let place = self.apart(id);
-            by_namespace.entry(place).or_default().push((id, &entry.version));
+        for (id, version) in objects {
+            by_namespace
+                .entry(self.apart(id))
+                .or_default()
+                .push((id, version));
         }
         for objects in by_namespace.into_values() {
             if let Ok(map) = self.map_of(objects[0].0) {

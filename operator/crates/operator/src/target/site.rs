@@ -15,6 +15,7 @@ use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::Plan;
+use tidegate_core::standing::Claim;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -45,8 +46,8 @@ impl Deref for Site {
 pub(crate) struct Terms<'a> {
     pub(crate) owner: &'a Owner,
     pub(crate) adopt: Adopt,
-    /// Whether an Application that an object names as its owner still exists.
-    pub(crate) owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
+    /// What another Application that an object names as its owner makes of it.
+    pub(crate) claim: &'a (dyn Fn(&Owner, &ObjectId) -> Claim + Send + Sync),
     /// What judges the health of the objects beside the rules of kinds.
     pub(crate) health: &'a HealthRules,
     /// Mutations in flight within one stage.
@@ -69,7 +70,7 @@ impl Site {
             catalog: &catalog,
             owner: terms.owner,
             adopt: terms.adopt,
-            owner_lives: terms.owner_lives,
+            claim: terms.claim,
             remover: Some(clients(terms.former_user)?),
             health: terms.health,
             key: &self.terms.key,
