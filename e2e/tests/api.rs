@@ -265,7 +265,8 @@ async fn the_chart_gives_what_the_table_of_rights_says() {
             true,
         ),
         ("impersonate", "users", "default", false),
-        ("impersonate", "serviceaccounts", "default", false),
+        ("impersonate", "groups", "default", false),
+        ("impersonate", "serviceaccounts", "default", true),
         ("deletecollection", "pods", "default", false),
     ];
     for (verb, resource, namespace, allowed) in rows {
