@@ -18,7 +18,7 @@ use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
 use crate::application::fail::{Fault, end, fail, recall};
 use crate::application::hooks::{Ran, run_hooks};
-use crate::application::part::{carry_out_due, go_on, note_attempt};
+use crate::application::part::{DELETION_HELD, carry_out_due, go_on, note_attempt};
 use crate::application::reconcile::settle;
 use crate::application::release::{self, Subject};
 use crate::application::relocate::leave_former;
@@ -38,7 +38,31 @@ pub(crate) async fn act(
     let entries = state.inventory.iter().flat_map(|set| set.entries.keys());
     let leaving = entries.filter(|id| !rendered.names(id));
     state.leaving = leaving.cloned().collect();
+    if result.is_ok() && state.leaving.is_empty() {
+        gone_at_last(turn, state, edits);
+    }
     result
+}
+
+/// What kept a release from deleting the rest has gone, and the rest after it: what runs is what the commit says.
+fn gone_at_last(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) {
+    let held = matches!(
+        state.progress,
+        Some(Progress::Failed {
+            reason: DELETION_HELD,
+            ..
+        })
+    );
+    if !held || state.open.is_some() || is_refused(state) {
+        return;
+    }
+    let sequence = turn.app.status.as_ref().map_or(0, |s| s.last_sequence);
+    edits.applied = Some(Applied {
+        commit: turn.source.revision.commit.clone(),
+        display: status::shown(&turn.source.revision),
+        release: Some(record::release_name(&turn.key.name, sequence)),
+    });
+    state.progress = Some(Progress::Synced);
 }
 
 async fn advance(
