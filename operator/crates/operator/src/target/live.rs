@@ -108,7 +108,7 @@ impl Site {
                 Some(record) => {
                     let sealed = entry.sealed.as_ref();
                     let same_fields = sealed.is_none_or(|sealed| comparable(sealed, record));
-                    !record.deleting && !(same_fields && self.judged(id, record))
+                    !(record.deleting || same_fields && self.judged(id, record))
                 }
                 None => {
                     absent += usize::from(entry.sealed.is_some());
