@@ -1,15 +1,20 @@
 //! The operator on a real API server: the binary under the chart's account, git over HTTP, kwok's pods. One cluster and
 //! one operator serve all tests but those of `faults`, which kill things.
 
+mod busy;
 mod counts;
 mod deletion;
+mod digests;
 mod drift;
+mod drift_matrix;
 mod drift_rules;
+mod drift_upkeep;
 mod expressions;
 mod faults;
 mod flaky;
 mod health;
 mod hooks;
+mod kinds_change;
 mod order;
 mod output;
 mod refusals;

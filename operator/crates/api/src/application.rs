@@ -202,7 +202,7 @@ pub struct Drift {
     #[serde(default)]
     pub additions: DriftMode,
     /// Fields that others may set: they are not put back. A commit sets them when it creates the object; later the live
-    /// value is kept. `spec.replicas` of what an autoscaler of the same source scales is ignored without being named.
+    /// value is kept. `spec.replicas` of what an autoscaler scales, wherever that is made, is ignored without being named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub ignore: Vec<DriftIgnore>,
@@ -342,7 +342,8 @@ pub struct ApplicationStatus {
     /// Sequence number of the newest release; the next one is one more.
     #[serde(default)]
     pub last_sequence: i64,
-    /// Digest of spec and rendered objects of the newest attempt: the same digest is not tried again by itself.
+    /// Digest of the rendered objects that were tried last: the same digest is not tried again by itself. A commit that is
+    /// refused as a whole leaves it as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted_digest: Option<String>,
     /// Counts of the managed objects.

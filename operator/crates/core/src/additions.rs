@@ -8,6 +8,7 @@
 use serde_json::{Value, json};
 use tidegate_api::names;
 
+use crate::differences::Difference;
 use crate::digest::DigestKey;
 use crate::managed::{self, Fields, child, entries, is_ours, our_fields, step, subresource};
 use crate::pointer::{self, Below, Segments};
@@ -308,22 +309,22 @@ fn merge(into: &mut Fields, from: Fields) {
     }
 }
 
-/// Additions as people read them, `spec.template.spec.containers[name=debug].image`, at most `limit`. Never values.
-pub fn added_paths(
+/// Additions with their managers, `spec.template.spec.containers[name=debug].image`, at most `limit`. Never values.
+pub fn added_fields(
     object: &Value,
     key: &DigestKey,
     ignored: &[String],
     accepted: &[String],
     limit: usize,
-) -> Vec<String> {
+) -> Vec<Difference> {
     let ignored = segments(ignored);
     let below = Below::root(&ignored);
     let ours = our_fields(object);
-    let mut lines = Vec::new();
-    for fields in entries(object)
-        .filter(|e| is_persons(e))
-        .filter_map(|e| e["fieldsV1"].as_object())
-    {
+    let mut added = Vec::new();
+    for entry in entries(object).filter(|e| is_persons(e)) {
+        let Some(fields) = entry["fieldsV1"].as_object() else {
+            continue;
+        };
         leaves(
             fields,
             ours,
@@ -331,11 +332,14 @@ pub fn added_paths(
             &below,
             &mut Vec::new(),
             &mut |path, value| {
-                if lines.len() < limit && !accepted.contains(&leaf_digest(path, value, key)) {
-                    lines.push(managed::readable(path));
+                if added.len() < limit && !accepted.contains(&leaf_digest(path, value, key)) {
+                    added.push(Difference {
+                        field: managed::readable(path),
+                        manager: entry["manager"].as_str().map(str::to_owned),
+                    });
                 }
             },
         );
     }
-    lines
+    added
 }

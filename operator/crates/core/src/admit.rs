@@ -2,6 +2,7 @@
 //!
 //! Rules: semantics.md "Plan, admissibility, limits"; hostile-input.md row "manifests".
 
+mod empty;
 mod hook;
 mod secret;
 mod wave;
@@ -40,6 +41,8 @@ pub struct Context<'a> {
     pub owner: &'a Owner,
     /// `spec.drift.ignore`.
     pub ignore: &'a [DriftIgnore],
+    /// What autoscalers in the cluster scale; those of the set itself need not be among them.
+    pub scaled: &'a ignore::Scaled,
     /// For digests.
     pub key: &'a DigestKey,
 }
@@ -69,6 +72,7 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         let Some(id) = identify(&object, &catalog, context.namespace, &mut problems) else {
             continue;
         };
+        empty::drop_empty_metadata(&id, &mut object.value);
         let mut faults = secret::fold_string_data(&id, &mut object.value);
         faults.extend(secret::not_base64(&id, &object.value));
         let mut check = Check {
@@ -108,7 +112,13 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
     }
     problems.extend(wave::contradictions(&objects));
     if problems.is_empty() {
-        let scaled = ignore::autoscaled(&objects);
+        let mut scaled = ignore::autoscaled(&objects);
+        scaled.extend(
+            context
+                .scaled
+                .iter()
+                .map(|(target, by)| (target.clone(), by.clone())),
+        );
         for object in &mut objects {
             object.ignore(ignore::ignored(object, context.ignore, &scaled), context.key);
         }

@@ -10,6 +10,7 @@ pub mod backoff;
 pub mod catalog;
 pub mod desired;
 pub mod diff;
+pub mod differences;
 pub mod digest;
 pub mod duration;
 pub mod fights;

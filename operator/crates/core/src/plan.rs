@@ -2,14 +2,14 @@
 //!
 //! Rules: semantics.md "Ownership 1", "Inventory", "Prune and deletion", "Drift".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 
 use crate::additions::any_added;
-use crate::desired::{PruneRule, Rendered};
+use crate::desired::{DesiredObject, PruneRule, Rendered};
 use crate::digest::DigestKey;
 use crate::hook::Run;
 use crate::inventory::{Entry, InventorySet, Sealed};
@@ -51,6 +51,8 @@ impl Action {
 pub enum Cause {
     /// Not applied before.
     New,
+    /// Making it was begun, and there is no answer: it failed, or the answer was lost.
+    Begun,
     /// The commit changes it.
     Changed,
     /// The live object lost fields that we had applied.
@@ -145,18 +147,17 @@ impl Plan {
         self.steps.iter().filter(|s| s.action.verb() == verb).count()
     }
 
-    /// True when nothing in it is new: live objects are put back as they were applied, and with `removed` what outlived an
-    /// earlier prune of the same set is looked after.
-    pub fn brings_nothing_new(&self, removed: bool) -> bool {
-        self.steps.iter().all(|step| is_upkeep(step.cause, removed))
+    /// True when nothing in it is new: live objects are put back as they were applied, and what [`Upkeep`] says.
+    pub fn brings_nothing_new(&self, upkeep: Upkeep) -> bool {
+        self.steps.iter().all(|step| upkeep.has(step.cause))
     }
 
     /// The part that brings nothing new, without the objects that are not `ready` to be corrected.
-    pub fn upkeep(&self, removed: bool, key: &DigestKey, ready: impl Fn(&ObjectId) -> bool) -> Self {
-        let wanted = |step: &&Step| is_upkeep(step.cause, removed) && ready(&step.id);
+    pub fn upkeep(&self, upkeep: Upkeep, key: &DigestKey, ready: impl Fn(&ObjectId) -> bool) -> Self {
+        let wanted = |step: &&Step| upkeep.has(step.cause) && ready(&step.id);
         let steps: Vec<Step> = self.steps.iter().filter(wanted).cloned().collect();
         let unchanged = self.unchanged + self.steps.len() - steps.len();
-        let forgotten = if removed {
+        let forgotten = if upkeep.removed {
             self.forgotten.clone()
         } else {
             Vec::new()
@@ -189,12 +190,40 @@ impl Plan {
     }
 }
 
-fn is_upkeep(cause: Cause, removed: bool) -> bool {
-    match cause {
-        Cause::Drifted | Cause::Added | Cause::Missing => true,
-        Cause::Removed => removed,
-        Cause::New | Cause::Changed => false,
+/// What belongs to keeping a set as it is, besides putting back what drifted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The set is the one that was tried last: what outlived an earlier prune is looked after.
+    pub removed: bool,
+    /// The set was once applied as a whole: what was begun since, and has no answer, had been there before.
+    pub begun: bool,
+}
+
+impl Upkeep {
+    fn has(self, cause: Cause) -> bool {
+        match cause {
+            Cause::Drifted | Cause::Added | Cause::Missing => true,
+            Cause::Removed => self.removed,
+            Cause::Begun => self.begun,
+            Cause::New | Cause::Changed => false,
+        }
     }
+}
+
+/// Objects that a commit changes and that are on their way out: nothing can be applied to them, and when they are gone
+/// they are made anew, whatever `spec.drift.mode` says.
+pub fn postponed(rendered: &Rendered, inventory: &InventorySet, live: &Live) -> BTreeSet<ObjectId> {
+    let waits = |object: &&DesiredObject| {
+        let sealed = inventory.entries.get(&object.id).and_then(|e| e.sealed.as_ref());
+        let changed = sealed.is_some_and(|sealed| sealed.desired != object.digest);
+        changed && live.get(&object.id).is_some_and(|live| live.deleting)
+    };
+    rendered
+        .objects
+        .iter()
+        .filter(waits)
+        .map(|o| o.id.clone())
+        .collect()
 }
 
 /// Makes the plan of a release or of a drift correction.
@@ -264,7 +293,8 @@ fn apply_action(
         ..
     }) = entry
     else {
-        return Some((Action::Create, Cause::New));
+        let cause = if entry.is_some() { Cause::Begun } else { Cause::New };
+        return Some((Action::Create, cause));
     };
     let update = || Action::Update {
         uid: sealed.uid.clone(),
@@ -312,7 +342,8 @@ pub fn added(sealed: &Sealed, live: &LiveRecord) -> bool {
 
 /// True when fields that we applied were taken from us.
 pub fn drifted(sealed: &Sealed, live: &LiveRecord) -> bool {
-    comparable(sealed, live) && live.ours.as_deref() != Some(sealed.ours.as_str())
+    // Of some kinds (CertificateSigningRequest) the API server does not keep who owns what: nothing can be lost there.
+    comparable(sealed, live) && live.ours.as_deref().unwrap_or_default() != sealed.ours
 }
 
 /// True when a record and a seal leave out the same fields. Else the object has to be read again: a watch may have

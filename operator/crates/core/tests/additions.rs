@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidegate_core::additions::{
-    MAX_KEPT, added_paths, any_added, claim, foreign, is_persons_manager, still_accepted,
+    MAX_KEPT, added_fields, any_added, claim, foreign, is_persons_manager, still_accepted,
 };
 use tidegate_core::digest::DigestKey;
 use tidegate_core::live::ours_digest;
@@ -162,10 +162,10 @@ fn a_value_that_changes_at_an_accepted_path_is_an_addition_and_the_container_goe
         1,
         "an entry with nothing left goes"
     );
-    assert_eq!(
-        added_paths(&object, &key(), &[], &accepted, 5),
-        ["spec.template.spec.containers[name=debug].image"]
-    );
+    let added = added_fields(&object, &key(), &[], &accepted, 5);
+    let fields: Vec<&str> = added.iter().map(|difference| difference.field.as_str()).collect();
+    assert_eq!(fields, ["spec.template.spec.containers[name=debug].image"]);
+    assert_eq!(added[0].manager.as_deref(), Some("kubectl-edit"));
 }
 
 #[test]

@@ -59,6 +59,7 @@ fn check(values: Vec<Value>) -> Result<Rendered, Vec<Problem>> {
         schemas: &schemas,
         namespace: "shop",
         owner: &owner,
+        scaled: &std::collections::BTreeMap::new(),
         ignore: &[],
         key: &key,
     };
@@ -362,6 +363,25 @@ fn hooks_are_part_of_the_set_and_not_among_its_objects() {
     let one = hook("PreSync", "HookFailed", &json!({}));
     let twice = check(vec![one.clone(), one]).unwrap_err();
     assert_eq!(twice[0].reason, "DuplicateObject");
+}
+
+#[test]
+fn empty_labels_and_annotations_are_not_ours_and_other_empty_maps_are() {
+    let set = check(vec![json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "labels": {}, "annotations": {}},
+        "spec": {"selector": {}, "template": {
+            "metadata": {"labels": {"app": "web"}, "annotations": {}},
+            "spec": {"securityContext": {}, "metadata": {"annotations": {}}},
+        }},
+    })]);
+    let set = set.unwrap();
+    let template = &set.objects[0].body["spec"]["template"];
+    assert_eq!(template["metadata"], json!({"labels": {"app": "web"}}));
+    assert_eq!(
+        template["spec"],
+        json!({"securityContext": {}, "metadata": {"annotations": {}}})
+    );
 }
 
 #[test]

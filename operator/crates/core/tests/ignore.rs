@@ -48,6 +48,23 @@ fn what_is_sent() {
             json!({"spec": {"replicas": 7, "paused": false}}),
         ),
         (
+            "an item that is not live yet: as git has it",
+            json!({"spec": {"containers": [{"name": "web", "image": "web:1"}, {"name": "log", "image": "log:1"}]}}),
+            "/spec/containers/{\"name\":\"log\"}/image",
+            live(
+                json!({"spec": {"containers": [{"name": "web", "image": "web:1"}]}}),
+                &[(US, "", web(json!({".": {}, "f:name": {}, "f:image": {}})))],
+            ),
+            json!({"spec": {"containers": [{"name": "web", "image": "web:1"}, {"name": "log", "image": "log:1"}]}}),
+        ),
+        (
+            "an item of a list that is not live yet: as git has it",
+            json!({"spec": {"volumes": [{"name": "tmp", "medium": "Memory"}]}}),
+            "/spec/volumes/{\"name\":\"tmp\"}/medium",
+            live(json!({"spec": {}}), &[]),
+            json!({"spec": {"volumes": [{"name": "tmp", "medium": "Memory"}]}}),
+        ),
+        (
             "an autoscaler owns it through a subresource: nothing",
             json!({"spec": {"replicas": 3, "paused": false}}),
             "/spec/replicas",

@@ -9,7 +9,7 @@ use tidegate_core::gate::{self, Decision};
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Cause, Inputs, Plan, Step, plan};
+use tidegate_core::plan::{Cause, Inputs, Plan, Step, Upkeep, plan, postponed};
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::status::Progress;
 
@@ -41,6 +41,9 @@ pub(crate) async fn act(
     if result.is_ok() && state.leaving.is_empty() {
         gone_at_last(turn, state, edits);
     }
+    let set = state.inventory.as_ref();
+    let waiting = set.map(|set| postponed(&rendered, set, &turn.target.live_of(set)));
+    state.postponed = waiting.unwrap_or_default();
     result
 }
 
@@ -92,7 +95,12 @@ async fn advance(
     }
     let status = turn.app.status.as_ref();
     let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
-    let nothing_new = plan.brings_nothing_new(same);
+    // While the newest commit is refused, this is the one that was applied last, as a whole.
+    let upkeep = Upkeep {
+        removed: same,
+        begun: same && is_refused(state),
+    };
+    let nothing_new = plan.brings_nothing_new(upkeep);
     let open = state.open.as_ref();
     // What drifts while a written release waits for health is put back beside it.
     if hooks || open.is_some_and(|open| open.being_written() || !nothing_new) {
@@ -106,8 +114,17 @@ async fn advance(
         let now = Timestamp::now();
         let ready = |id: &ObjectId| state.fights.ready_at(id, now).is_none();
         // While something of the set is not written, what it drops stays.
-        let upkeep = plan.upkeep(nothing_new && same, &turn.operator.key, ready);
-        return keep_up(turn, state, edits, upkeep).await;
+        let upkeep = Upkeep {
+            removed: same && nothing_new,
+            ..upkeep
+        };
+        let upkeep = plan.upkeep(upkeep, &turn.operator.key, ready);
+        let again = keep_up(turn, state, edits, upkeep).await?;
+        let hook_failed = hook::failed(&rendered, &set).next().is_some();
+        if same && nothing_new && !hook_failed && !is_refused(state) {
+            note_commit(turn, state, edits, &rendered);
+        }
+        return Ok(again);
     }
     release_plan(turn, state, edits, rendered, plan).await
 }
@@ -206,7 +223,6 @@ async fn nothing_to_write(
         return settle(turn, state, edits).await;
     }
     settle_account(turn, state).await?;
-    let status = turn.app.status.as_ref();
     let set = state.inventory.clone().unwrap_or_default();
     if state.open.is_none()
         && let Some(hook) = hook::failed(rendered, &set).next()
@@ -216,6 +232,16 @@ async fn nothing_to_write(
             .get_or_insert_with(|| hook_failed_before(turn, hook));
         return settle(turn, state, edits).await;
     }
+    note_commit(turn, state, edits, rendered);
+    if state.open.is_none() {
+        state.progress = Some(Progress::Synced);
+    }
+    settle(turn, state, edits).await
+}
+
+/// The newest commit makes the set that runs already.
+fn note_commit(turn: &Turn<'_>, state: &AppState, edits: &mut Edits, rendered: &Rendered) {
+    let status = turn.app.status.as_ref();
     let sequence = status.map_or(0, |s| s.last_sequence);
     edits.applied = Some(Applied {
         commit: turn.source.revision.commit.clone(),
@@ -227,13 +253,10 @@ async fn nothing_to_write(
         sequence,
         digest: Some(rendered.digest.clone()),
     });
-    if state.open.is_none() {
-        state.progress = Some(Progress::Synced);
-        if status.is_some_and(|s| s.display.phase == Phase::Denied.as_str()) {
-            edits.turn(sequence, Phase::Succeeded);
-        }
+    let denied = status.is_some_and(|s| s.display.phase == Phase::Denied.as_str());
+    if denied && state.open.is_none() {
+        edits.turn(sequence, Phase::Succeeded);
     }
-    settle(turn, state, edits).await
 }
 
 /// Another account than before, and nothing to write: from now on it is the one that deletes.
@@ -302,7 +325,12 @@ async fn release_plan(
             return fail(turn, state, edits, fault, failed).await;
         }
     }
-    let brings = |step: &&Step| matches!(step.cause, Cause::New | Cause::Changed | Cause::Removed);
+    let brings = |step: &&Step| {
+        matches!(
+            step.cause,
+            Cause::New | Cause::Begun | Cause::Changed | Cause::Removed
+        )
+    };
     for step in approved.get().steps.iter().filter(brings) {
         state.fights.forget(&step.id);
     }
@@ -316,8 +344,9 @@ async fn release_plan(
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
 fn cause(turn: &Turn<'_>, rendered: &Rendered) -> Trigger {
     let status = turn.app.status.as_ref();
+    let commit = status.and_then(|s| s.last_attempted_revision.as_deref());
     let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
-    if same && !turn.asked {
+    if same && !turn.asked && commit == Some(turn.source.revision.commit.as_str()) {
         return Trigger::Drift;
     }
     trigger(turn.app, &turn.source.revision.commit)

@@ -163,6 +163,10 @@ async fn check(
         .schemas(&versions)
         .await
         .map_err(|e| failed("SchemaUnavailable", e))?;
+    let scaled = target
+        .scaled()
+        .await
+        .map_err(|e| failed("AutoscalersUnknown", e))?;
     let namespace = namespace(app);
     let (owner, key) = (owner.clone(), operator.key.clone());
     let ignore = app.spec.drift.ignore.clone();
@@ -173,6 +177,7 @@ async fn check(
             namespace: &namespace,
             owner: &owner,
             ignore: &ignore,
+            scaled: &scaled,
             key: &key,
         };
         admit(raw, &context)

@@ -29,6 +29,7 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
     let held = |id: &ObjectId| live.get(id).is_some_and(|record| record.deleting);
     if state.leaving.iter().any(|id| !live.contains_key(id))
         || (state.pruning && !state.leaving.iter().any(held))
+        || state.postponed.iter().any(|id| !held(id))
     {
         return true;
     }
@@ -43,6 +44,30 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
             // Begun and not brought to an end: a create that failed, or whose answer was lost.
             (None, _) => true,
         })
+}
+
+/// Finds out what exactly differs where drift was seen and is not put back. Reads each object once, as long as it stays as
+/// it is. What cannot be found out is left out of the message.
+pub(crate) async fn explain(turn: &Turn<'_>, state: &mut AppState) {
+    let Some(set) = &state.inventory else { return };
+    let live = turn.target.live_of(set);
+    let unknown = state.explained.unknown(set, &live, &turn.app.spec.drift);
+    if unknown.is_empty() {
+        return;
+    }
+    let Ok(Some(rendered)) = running(turn, state).await else {
+        return;
+    };
+    for (id, sort) in unknown {
+        let (Some(object), Some(record)) = (rendered.get(&id), live.get(&id)) else {
+            continue;
+        };
+        let sealed = state.inventory.as_ref().and_then(|set| set.entries.get(&id));
+        let accepted = sealed.and_then(|entry| entry.sealed.as_ref()?.foreign.clone());
+        if let Some((_, found)) = turn.target.differences(object, sort, accepted.as_deref()).await {
+            state.explained.put(id, record, found);
+        }
+    }
 }
 
 /// When something that is not put back now may be: the next hold on a live object ends, or the wait of a fight.
@@ -90,7 +115,11 @@ pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<
     .await
     {
         Ok(rendered) => Ok(Some(rendered)),
-        Err(Refusal::Inadmissible(problems)) => Err(problem::summarize(&problems, 3)),
+        // It was admitted once: a kind has gone since.
+        Err(Refusal::Inadmissible(problems)) => Err(format!(
+            "what runs cannot be kept as it is: {}",
+            problem::summarize(&problems, 3)
+        )),
         Err(Refusal::Failed { message, .. }) => Err(message),
     }
 }

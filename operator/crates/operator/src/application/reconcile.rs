@@ -6,19 +6,20 @@ use jiff::Timestamp;
 use tidegate_api::Application;
 use tidegate_core::backoff::Backoff;
 use tidegate_core::gate;
+use tidegate_core::inventory::InventorySet;
 use tidegate_core::ownership::Owner;
-use tidegate_core::status::{Observed, Progress, observe};
+use tidegate_core::status::{Notes, Observed, Progress, observe};
 use tracing::Instrument as _;
 
 use crate::application::act::act;
 use crate::application::deny::deny;
-use crate::application::drift::{needs_work, next_correction, running};
+use crate::application::drift::{explain, needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
 use crate::application::{AppState, finalize, health, release, site, verify};
-use crate::source::requested_at;
+use crate::source::{mirrored, requested_at};
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
 use crate::target::Site;
@@ -108,13 +109,7 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
 /// The state of the objects; `None` while it is not known which they are.
 fn look(site: &Site, app: &Application, state: &mut AppState) -> Option<Observed> {
     let set = state.inventory.as_ref()?;
-    let mut observed = observe(
-        set,
-        &site.live_of(set),
-        &app.spec.drift,
-        &state.fights,
-        Timestamp::now(),
-    );
+    let mut observed = watch_over(site, app, state, set);
     if observed.healthy() {
         state.diagnosis = None;
     }
@@ -122,6 +117,16 @@ fn look(site: &Site, app: &Application, state: &mut AppState) -> Option<Observed
         observed.failed = vec![diagnosis.clone()];
     }
     Some(observed)
+}
+
+fn watch_over(site: &Site, app: &Application, state: &AppState, set: &InventorySet) -> Observed {
+    let notes = Notes {
+        drift: &app.spec.drift,
+        fights: &state.fights,
+        explained: &state.explained,
+        scaled: &site.scalers.known(),
+    };
+    observe(set, &site.live_of(set), &notes, Timestamp::now())
 }
 
 fn retry(operator: &Operator, key: &Key, state: &mut AppState, deleting: bool, message: String) -> Again {
@@ -169,12 +174,15 @@ async fn step(
     let set = state.inventory.clone().unwrap_or_default();
     target.sync_kinds(&set).await?;
     target.reread(&set).await?;
-    let source = match source(operator, app, key) {
-        Ok(source) => source,
-        Err(obstacle) => {
-            state.obstacle = state.expressions.obstacle().or(Some(obstacle));
-            return Ok(Again::Never);
-        }
+    let (source, obstacle) = match source(operator, app, key) {
+        Ok(source) => (source, None),
+        Err(obstacle) => match mirrored(operator, app, key).await {
+            Some(mirror) => (mirror, Some(obstacle)),
+            None => {
+                state.obstacle = state.expressions.obstacle().or(Some(obstacle));
+                return Ok(Again::Never);
+            }
+        },
     };
     let turn = Turn {
         operator,
@@ -185,23 +193,51 @@ async fn step(
         source: &source,
         asked: is_asked(app),
     };
+    let again = match obstacle {
+        None => look_and_act(&turn, state, edits).await,
+        Some(obstacle) => keep_running(&turn, state, edits, obstacle).await,
+    };
+    explain(&turn, state).await;
+    again
+}
+
+/// While the source cannot be read: what runs is kept as it is, from what an earlier process has mirrored.
+async fn keep_running(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    obstacle: Progress,
+) -> Result<Again, String> {
+    state.obstacle = state.expressions.obstacle().or(Some(obstacle));
+    state.newest = None;
+    if needs_work(turn, state) {
+        match running(turn, state).await {
+            Ok(Some(rendered)) => return act(turn, state, edits, rendered).await,
+            Ok(None) => {}
+            Err(error) => tracing::info!(application = %turn.key, %error, "the mirror has not what runs"),
+        }
+    }
+    settle(turn, state, edits).await
+}
+
+async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Result<Again, String> {
     let mut again = Again::Never;
-    match newest(&turn, state).await {
+    match newest(turn, state).await {
         Known::Admitted(rendered) => {
-            let again = act(&turn, state, edits, rendered).await?;
+            let again = act(turn, state, edits, rendered).await?;
             note_acted(state);
             return Ok(again);
         }
         Known::Unchanged => recover(state),
-        Known::Refused(problems) => deny(&turn, state, edits, &problems).await?,
-        Known::Failed(progress) => again = look_again(&turn, state, progress),
+        Known::Refused(problems) => deny(turn, state, edits, &problems).await?,
+        Known::Failed(progress) => again = look_again(turn, state, progress),
     }
-    if needs_work(&turn, state)
-        && let Some(rendered) = running(&turn, state).await?
+    if needs_work(turn, state)
+        && let Some(rendered) = running(turn, state).await?
     {
-        return Ok(act(&turn, state, edits, rendered).await?.sooner(again));
+        return Ok(act(turn, state, edits, rendered).await?.sooner(again));
     }
-    Ok(settle(&turn, state, edits).await?.sooner(again))
+    Ok(settle(turn, state, edits).await?.sooner(again))
 }
 
 /// An admitted commit needs no second look once all of it is written, or is given up until a person moves.
@@ -245,13 +281,7 @@ pub(crate) async fn settle(
         return Ok(next_correction(turn, state));
     }
     let set = state.inventory.clone().unwrap_or_default();
-    let observed = observe(
-        &set,
-        &turn.target.live_of(&set),
-        &turn.app.spec.drift,
-        &state.fights,
-        Timestamp::now(),
-    );
+    let observed = watch_over(turn.target, turn.app, state, &set);
     verify::verify(turn, state, &observed, edits).await
 }
 
