@@ -12,4 +12,5 @@ mod output;
 mod refusals;
 mod releases;
 mod stage;
+mod takeover;
 mod targets;

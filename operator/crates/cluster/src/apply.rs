@@ -8,6 +8,7 @@ mod established;
 mod over;
 mod remove;
 mod report;
+mod rewrite;
 mod write;
 
 use std::collections::HashSet;
@@ -25,6 +26,7 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::order::Stage;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::{Action, Plan, Step};
+use tidegate_core::takeover::Former;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -85,8 +87,8 @@ pub enum Done {
         sealed: Sealed,
         /// The object as the answer has it.
         live: LiveRecord,
-        /// Field managers that it was taken over from.
-        adopted_from: Option<String>,
+        /// From whom it was taken over.
+        adopted_from: Option<Former>,
         /// True when it was not there before.
         created: bool,
     },

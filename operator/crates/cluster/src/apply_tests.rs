@@ -203,7 +203,8 @@ async fn an_existing_object_is_adopted_resumed_or_refused() {
     else {
         panic!("{outcomes:?}")
     };
-    assert_eq!(adopted_from.as_deref(), Some("kubectl-client-side-apply"));
+    let from = adopted_from.as_ref().map(|former| former.by.as_str());
+    assert_eq!(from, Some("kubectl-client-side-apply"));
     assert!(!created);
     assert_eq!(log.lock().unwrap().len(), 3);
 

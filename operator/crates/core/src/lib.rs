@@ -28,3 +28,5 @@ pub mod problem;
 pub mod record;
 pub mod schema;
 pub mod status;
+pub mod strip;
+pub mod takeover;

@@ -5,6 +5,8 @@ use serde_json::Value;
 use tidegate_api::application::Adopt;
 use tidegate_api::names;
 
+use crate::takeover::{Former, former};
+
 /// `<installation>/<namespace>/<application>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner {
@@ -40,8 +42,8 @@ pub enum Takeover {
     Resume,
     /// Nobody's: take it over, and say from whom.
     Adopt {
-        /// Field managers and tools that wrote it, for the message.
-        from: String,
+        /// Whoever had applied it, for the message.
+        from: Former,
     },
     /// Somebody else's, or adoption is switched off.
     Refuse {
@@ -90,7 +92,7 @@ pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, owner_lives: impl Fn(&Ow
             message: "exists already and spec.adopt is Never; delete the live object or set spec.adopt to IfUnowned".to_owned(),
         };
     }
-    Takeover::Adopt { from: managers(live) }
+    Takeover::Adopt { from: former(live) }
 }
 
 /// True when our field manager has an Apply entry on the object.

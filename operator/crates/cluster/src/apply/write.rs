@@ -12,6 +12,7 @@ use tidegate_core::inventory::Sealed;
 use tidegate_core::live::reduce;
 use tidegate_core::ownership::{Takeover, decide};
 use tidegate_core::plan::{Cause, Step};
+use tidegate_core::takeover::Former;
 
 use super::body::{Condition, serialise};
 use super::{Done, Failure, Run};
@@ -40,7 +41,7 @@ impl Run<'_> {
         let fail = |error: &Error| Failure::of(&object.id, Some(object), error);
         let (gvk, info) = self.kind_of(object)?;
         let path = paths::object(&gvk, &info.plural, &object.id);
-        let mut tried = 0;
+        let (mut tried, mut from) = (0, None);
         loop {
             let live = self.clients.find(&object.id.kind, path.clone()).await;
             let Some(live) = live.map_err(|e| fail(&e))? else {
@@ -53,18 +54,25 @@ impl Run<'_> {
                     message,
                 ));
             };
-            let from = self.former_owner(object, &live)?;
+            // Once our own apply went through, it looks as if it had been ours all along.
+            from = from.or(self.former_owner(object, &live)?);
             tried += 1;
-            match self.apply_over(object, &live).await {
-                Ok((code, live)) => return self.applied(object, &live, from, code == 201),
+            match self.relieved(object, &path, &live).await {
+                Ok(live) => return self.applied(object, &live, from, false),
                 Err(error) if error.code() == 409 && tried < TRIES => {}
                 Err(error) => return Err(fail(&error)),
             }
         }
     }
 
+    /// Applied over what is there, and freed of what other tools own of it.
+    async fn relieved(&self, object: &DesiredObject, path: &str, live: &Value) -> Result<Value, Error> {
+        let (_, live) = self.apply_over(object, live).await?;
+        self.relieve(&object.id, path, live).await
+    }
+
     /// From whom an existing object is taken over; `None` when it was ours all along.
-    fn former_owner(&self, object: &DesiredObject, live: &Value) -> Result<Option<String>, Failure> {
+    fn former_owner(&self, object: &DesiredObject, live: &Value) -> Result<Option<Former>, Failure> {
         match decide(live, self.ctx.owner, self.ctx.adopt, self.ctx.owner_lives) {
             Takeover::Resume => Ok(None),
             Takeover::Adopt { from } => Ok(Some(from)),
@@ -137,7 +145,7 @@ impl Run<'_> {
         &self,
         object: &DesiredObject,
         live: &Value,
-        adopted_from: Option<String>,
+        adopted_from: Option<Former>,
         created: bool,
     ) -> Result<Done, Failure> {
         let Some((_, live)) = reduce(live, self.ctx.key, jiff::Timestamp::now(), &object.ignored) else {

@@ -324,19 +324,6 @@ async fn finish_apply(
         return Ok(Again::Never);
     }
     open.fail(Vec::new(), Vec::new());
-    if !report.adopted.is_empty() {
-        let note = format!(
-            "Took over objects that existed: {}",
-            record::shorten(&report.adopted.join(", "), 800)
-        );
-        turn.operator.event(
-            status::reference(turn.key, turn.app),
-            false,
-            "Adopted",
-            "Release",
-            &note,
-        );
-    }
     edits.applied = Some(Applied {
         commit,
         display,

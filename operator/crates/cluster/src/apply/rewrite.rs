@@ -1,0 +1,80 @@
+//! Taking fields away that are not ours to leave out of an apply: additions of people, and what other tools had set.
+//!
+//! Fields and managers' entries change in one request, on the condition that nothing was written since the reading:
+//! where it is refused, nothing has changed.
+
+use http::Method;
+use serde_json::{Map, Value, json};
+use tidegate_api::names;
+use tidegate_core::object::ObjectId;
+use tidegate_core::takeover::{Handover, handover};
+
+use super::Run;
+use crate::call::Call;
+use crate::error::{Class, Error};
+
+/// Rounds of a hand-over; each leaves at most the defaults of what it took away.
+const ROUNDS: usize = 3;
+
+impl Run<'_> {
+    /// Ends what other tools own of an object that was just applied for the first time. Returns it as it is then.
+    pub(super) async fn relieve(&self, id: &ObjectId, path: &str, mut live: Value) -> Result<Value, Error> {
+        for _ in 0..ROUNDS {
+            let Some(Handover { without, released }) = handover(&live) else {
+                break;
+            };
+            live = match self.rewrite(id, path, &live, &without).await {
+                // What the API server does not let go (a claim's storage class) stays, and is nobody's.
+                Err(error) if error.class() == Class::Terminal => {
+                    tracing::info!(object = %id, %error, "what another tool had set stays");
+                    self.rewrite(id, path, &live, &released).await?
+                }
+                answer => answer?,
+            };
+        }
+        Ok(live)
+    }
+
+    /// Makes of an object as it was read another one. *Replacing* the resource version by the one that was read makes the
+    /// server answer 409 when it is not current; a `test` operation would answer 422 like any invalid patch.
+    pub(super) async fn rewrite(
+        &self,
+        id: &ObjectId,
+        path: &str,
+        live: &Value,
+        wanted: &Value,
+    ) -> Result<Value, Error> {
+        let metadata = &live["metadata"];
+        let mut patch = vec![
+            json!({"op": "test", "path": "/metadata/uid", "value": metadata["uid"]}),
+            json!({"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]}),
+        ];
+        differences(&live["metadata"], &wanted["metadata"], "/metadata", &mut patch);
+        differences(live, wanted, "", &mut patch);
+        let path = format!("{path}?fieldManager={}", names::FIELD_MANAGER);
+        let patch = Value::Array(patch).to_string().into_bytes();
+        let call = Call::mutate("patch", Method::PATCH, &id.kind, path, self.lease)
+            .body("application/json-patch+json", patch);
+        let (_, answer) = self.clients.json(&call).await?;
+        Ok(answer)
+    }
+}
+
+/// Operations for each child of `live` that is not as in `wanted`, the metadata aside.
+fn differences(live: &Value, wanted: &Value, at: &str, patch: &mut Vec<Value>) {
+    let empty = Map::new();
+    let (have, want) = (
+        live.as_object().unwrap_or(&empty),
+        wanted.as_object().unwrap_or(&empty),
+    );
+    for (key, value) in have.iter().filter(|(key, _)| *key != "metadata") {
+        let path = format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"));
+        match want.get(key) {
+            None => patch.push(json!({"op": "remove", "path": path})),
+            Some(wanted) if wanted != value => {
+                patch.push(json!({"op": "replace", "path": path, "value": wanted}));
+            }
+            Some(_) => {}
+        }
+    }
+}
