@@ -9,6 +9,7 @@ mod faults;
 mod flaky;
 mod health;
 mod output;
+mod recreate;
 mod refusals;
 mod releases;
 mod stage;

@@ -6,6 +6,8 @@
 mod body;
 mod established;
 mod over;
+mod prove;
+mod recreate;
 mod remove;
 mod report;
 mod rewrite;
@@ -206,7 +208,8 @@ impl Run<'_> {
             (Action::Delete { uid }, _) => self.delete(step, uid.as_deref()).await,
             (Action::Create, Some(object)) => self.create(object).await,
             (Action::Update { uid }, Some(object)) => self.update(object, uid, step).await,
-            (Action::Create | Action::Update { .. }, None) => {
+            (Action::Recreate { uid }, Some(object)) => self.recreate(object, step, uid.as_deref()).await,
+            (Action::Create | Action::Update { .. } | Action::Recreate { .. }, None) => {
                 Err(Failure::bug(&step.id, "the plan has no body for it"))
             }
         }

@@ -9,6 +9,7 @@ use tidegate_core::gate::{self, Decision};
 use tidegate_core::inventory::{Entry, InventorySet};
 use tidegate_core::object::Location;
 use tidegate_core::plan::{Inputs, Live, plan, teardown};
+use tidegate_core::recreate::Found;
 
 use super::*;
 use crate::error::Class;
@@ -16,6 +17,8 @@ use crate::fake::{Log, Reply, Seen, clients, status};
 
 #[path = "apply_drift_tests.rs"]
 mod drift;
+#[path = "apply_recreate_tests.rs"]
+mod recreate;
 
 fn key() -> DigestKey {
     DigestKey::new([7; 32])
@@ -51,6 +54,7 @@ fn desired(kind: &str, name: &str) -> DesiredObject {
         body,
         ignored: Vec::new(),
         prune: PruneRule::Default,
+        force: false,
     }
 }
 
@@ -63,6 +67,7 @@ fn approve(objects: Vec<DesiredObject>, inventory: &InventorySet, live: &Live) -
         prune: true,
         drift: DriftMode::Correct,
         additions: DriftMode::Correct,
+        found: &Found::default(),
         now: jiff::Timestamp::UNIX_EPOCH,
         key: &key(),
     });

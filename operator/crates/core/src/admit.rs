@@ -34,6 +34,8 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// Written to every object.
     pub owner: &'a Owner,
+    /// `spec.force`.
+    pub force: bool,
     /// `spec.drift.ignore`.
     pub ignore: &'a [DriftIgnore],
     /// For digests.
@@ -82,9 +84,10 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         check.size();
         check.schema(&schemas);
         let prune = check.prune_rule();
+        let force = check.force(context.force);
         if problems.len() == before {
             seen.insert(id.clone(), objects.len());
-            objects.push(finish(object, id, prune, context));
+            objects.push(finish(object, id, (prune, force), context));
         }
     }
     if problems.is_empty() {
@@ -269,9 +272,8 @@ const SERVER_SET: [&str; 8] = [
 ];
 
 /// Annotations that mean something, but not in this version: applying the object as if they were absent would be a guess.
-const NOT_YET: [&str; 6] = [
+const NOT_YET: [&str; 5] = [
     "tidegate.io/apply",
-    "tidegate.io/force",
     "tidegate.io/wave",
     "tidegate.io/hook",
     "tidegate.io/hook-delete-policy",
@@ -385,6 +387,21 @@ impl Check<'_> {
         })
     }
 
+    /// Whether the object may be made anew; `default` is the Application's word.
+    fn force(&mut self, default: bool) -> bool {
+        let pointer = "/metadata/annotations/tidegate.io~1force";
+        match self.object.value.pointer(pointer).and_then(Value::as_str) {
+            None => default,
+            Some("Enabled") => true,
+            Some("Disabled") => false,
+            Some(text) => {
+                let message = format!("must be Enabled or Disabled, not `{text}`");
+                self.problem("InvalidField", pointer, message);
+                false
+            }
+        }
+    }
+
     fn size(&mut self) {
         let size = serde_json::to_vec(&self.object.value).map_or(usize::MAX, |bytes| bytes.len());
         if size > MAX_OBJECT_BYTES {
@@ -408,7 +425,12 @@ impl Check<'_> {
 
 /// Brings an object into the form that is applied: namespace filled in, blanks of generators dropped, owner and
 /// label added.
-fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'_>) -> DesiredObject {
+fn finish(
+    object: RawObject,
+    id: ObjectId,
+    (prune, force): (PruneRule, bool),
+    context: &Context<'_>,
+) -> DesiredObject {
     let RawObject {
         value: mut body,
         location,
@@ -449,6 +471,7 @@ fn finish(object: RawObject, id: ObjectId, prune: PruneRule, context: &Context<'
         digest: String::new(),
         ignored: Vec::new(),
         prune,
+        force,
     }
 }
 

@@ -84,6 +84,8 @@ pub struct DesiredObject {
     pub ignored: Vec<String>,
     /// What git says about pruning it.
     pub prune: PruneRule,
+    /// True when git allows that it is deleted and made anew for a field that cannot be changed.
+    pub force: bool,
 }
 
 impl DesiredObject {

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod pointer;
 pub mod problem;
 pub mod record;
+pub mod recreate;
 pub mod schema;
 pub mod status;
 pub mod strip;

@@ -129,6 +129,18 @@ pub fn immutable_is_proven(status: &Value) -> bool {
     causes.iter().all(|cause| {
         let message = cause["message"].as_str().unwrap_or_default();
         let field = cause["field"].as_str().unwrap_or("metadata");
-        message.contains("field is immutable") && !field.starts_with("metadata")
+        IMMUTABLE.iter().any(|words| message.contains(words)) && !field.starts_with("metadata")
     })
 }
+
+/// How the API server says that a field cannot be changed. Any other words prove nothing.
+const IMMUTABLE: [&str; 5] = [
+    "field is immutable",
+    // Addresses of a Service.
+    "may not change once set",
+    // Role of a RoleBinding or ClusterRoleBinding.
+    "cannot change roleRef",
+    "updates to statefulset spec for fields other than",
+    // Claims.
+    "spec is immutable after creation",
+];

@@ -15,6 +15,7 @@ use crate::inventory::{Entry, InventorySet, Sealed};
 use crate::live::LiveRecord;
 use crate::object::ObjectId;
 use crate::order::{Stage, never_pruned_by_default};
+use crate::recreate::{Found, instead};
 
 /// One conditional mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,6 +26,11 @@ pub enum Action {
     Update {
         /// UID from the inventory.
         uid: String,
+    },
+    /// Delete, wait until it is gone, and create: a field that git changes cannot be changed. See [`crate::recreate`].
+    Recreate {
+        /// As of [`Action::Delete`].
+        uid: Option<String>,
     },
     /// Delete, only this uid at a resource version read just before.
     Delete {
@@ -40,6 +46,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Update { .. } => "update",
+            Self::Recreate { .. } => "recreate",
             Self::Delete { .. } => "delete",
         }
     }
@@ -120,6 +127,8 @@ pub struct Inputs<'a> {
     pub drift: DriftMode,
     /// `spec.drift.additions`.
     pub additions: DriftMode,
+    /// What the API server was asked before.
+    pub found: &'a Found,
     /// Now: holds expire.
     pub now: Timestamp,
     /// For the digest.
@@ -171,7 +180,7 @@ impl Plan {
             let entry = set.entries.entry(step.id.clone()).or_default();
             entry.version = step.version.to_string();
             entry.prune = prune;
-            if step.action == Action::Create {
+            if matches!(step.action, Action::Create | Action::Recreate { .. }) {
                 entry.sealed = None;
             }
         }
@@ -196,11 +205,12 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         let live = inputs.live.get(&object.id);
         match apply_action(entry, live, &object.digest, &object.version, inputs) {
             Some((action, cause)) => {
+                let action = instead(action, cause, object, inputs.found);
                 let stage = Stage::of(&object.id);
                 let sealed = entry.and_then(|e| e.sealed.as_ref());
                 let accepted = match action {
                     Action::Update { .. } => sealed.and_then(|s| s.foreign.clone()),
-                    Action::Create | Action::Delete { .. } => None,
+                    Action::Create | Action::Recreate { .. } | Action::Delete { .. } => None,
                 };
                 steps.push(Step {
                     id: object.id.clone(),

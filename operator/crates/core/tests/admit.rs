@@ -53,6 +53,7 @@ fn check(values: Vec<Value>) -> Result<Rendered, Vec<Problem>> {
     };
     let (catalog, schemas, key) = (catalog(), SchemaSet::new(), DigestKey::new([1; 32]));
     let context = Context {
+        force: false,
         catalog: &catalog,
         schemas: &schemas,
         namespace: "shop",
@@ -267,4 +268,25 @@ fn a_hundred_thousand_objects_are_refused_at_once() {
         .map(|n| json!({ "kind": "ConfigMap", "n": n }))
         .collect();
     assert_eq!(check(many).unwrap_err()[0].reason, "TooManyObjects");
+}
+
+#[test]
+fn force_is_said_by_the_object_and_a_word_that_is_none_is_named() {
+    for (annotation, force) in [(None, false), (Some("Enabled"), true), (Some("Disabled"), false)] {
+        let annotations = annotation
+            .map(|a| json!({ "tidegate.io/force": a }))
+            .unwrap_or_default();
+        let set = check(vec![config_map(
+            &json!({ "metadata": { "annotations": annotations } }),
+        )])
+        .unwrap();
+        assert_eq!(set.objects[0].force, force, "{annotation:?}");
+    }
+    let bad = config_map(&json!({ "metadata": { "annotations": { "tidegate.io/force": "yes" } } }));
+    let problems = check(vec![bad]).unwrap_err();
+    let said = problems[0].to_string();
+    assert!(
+        said.contains("Enabled or Disabled, not `yes`") && said.contains("deploy/a.yaml:1"),
+        "{said}"
+    );
 }

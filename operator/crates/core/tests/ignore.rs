@@ -270,6 +270,7 @@ fn object(group: &str, kind: &str, name: &str, body: Value) -> DesiredObject {
         body,
         ignored: Vec::new(),
         prune: PruneRule::Default,
+        force: false,
     }
 }
 

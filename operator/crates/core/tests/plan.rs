@@ -20,6 +20,7 @@ use tidegate_core::inventory::{InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
+use tidegate_core::recreate::Found;
 use tidegate_core::status::observe;
 
 fn key() -> DigestKey {
@@ -41,6 +42,7 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         body,
         ignored: Vec::new(),
         prune,
+        force: false,
     }
 }
 
@@ -102,6 +104,7 @@ fn make(rendered: &Arc<Rendered>, inventory: &InventorySet, live: &Live, prune: 
         prune,
         drift: DriftMode::Correct,
         additions: DriftMode::Correct,
+        found: &Found::default(),
         now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
@@ -232,6 +235,7 @@ fn report_and_ignore_change_nothing() {
             prune: true,
             drift,
             additions: DriftMode::Correct,
+            found: &Found::default(),
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         };
@@ -282,6 +286,7 @@ fn additions_are_judged_by_themselves_and_never_put_back_edits_that_are_only_rep
             prune: true,
             drift,
             additions,
+            found: &Found::default(),
             now: Timestamp::from_second(now).unwrap(),
             key: &key(),
         })

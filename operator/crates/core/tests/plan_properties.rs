@@ -20,6 +20,7 @@ use tidegate_core::inventory::{Entry, InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, plan, teardown};
+use tidegate_core::recreate::Found;
 
 const KINDS: [(&str, &str); 5] = [
     ("", "ConfigMap"),
@@ -63,6 +64,7 @@ fn object(id: ObjectId, content: u8, prune: PruneRule) -> DesiredObject {
         ignored: Vec::new(),
         body,
         prune,
+        force: false,
     }
 }
 
@@ -143,6 +145,7 @@ fn make(
         prune,
         drift,
         additions: DriftMode::Correct,
+        found: &Found::default(),
         now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
@@ -260,7 +263,7 @@ proptest! {
                     prop_assert_eq!(uid.as_ref(), Some(wanted));
                     prop_assert_eq!(live.get(&step.id).map(|l| &l.uid), Some(wanted));
                 }
-                Action::Delete { uid: wanted } => prop_assert_eq!(&uid, wanted),
+                Action::Delete { uid: wanted } | Action::Recreate { uid: wanted } => prop_assert_eq!(&uid, wanted),
             }
         }
     }

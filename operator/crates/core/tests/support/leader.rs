@@ -15,6 +15,7 @@ use tidegate_core::live::reduce;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::{Takeover, applied_by_us, decide};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, plan};
+use tidegate_core::recreate::Found;
 
 use super::server::{Answer, Condition, Request, uid, version};
 use super::{key, owner};
@@ -135,6 +136,7 @@ impl Leader {
             drift: DriftMode::Correct,
             // Taking additions away has requests of its own, which this model does not have.
             additions: DriftMode::Ignore,
+            found: &Found::default(),
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         });
@@ -192,7 +194,7 @@ impl Task {
         let call = match &step.action {
             Action::Create => Call::Apply(Condition::Absent),
             Action::Update { uid } => Call::Apply(Condition::Uid(uid.clone())),
-            Action::Delete { .. } => Call::ReadBeforeDelete,
+            Action::Delete { .. } | Action::Recreate { .. } => Call::ReadBeforeDelete,
         };
         Self { step, call }
     }

@@ -75,6 +75,7 @@ pub(crate) fn object(id: ObjectId, prune: PruneRule, content: u8) -> DesiredObje
         id,
         body,
         prune,
+        force: false,
     }
 }
 

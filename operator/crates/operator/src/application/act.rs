@@ -10,6 +10,7 @@ use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Inputs, Plan, Step, plan};
 use tidegate_core::record::{self, failure_line};
+use tidegate_core::recreate::{self, Found};
 use tidegate_core::status::Progress;
 
 use crate::application::deny::trigger;
@@ -49,7 +50,7 @@ async fn advance(
     let set = state.inventory.clone().unwrap_or_default();
     turn.target.sync_desired(&rendered).await?;
     supersede(turn, state, &rendered).await?;
-    let plan = make_plan(turn, &set, &rendered);
+    let plan = make_plan(turn, &set, &rendered).await?;
     if plan.is_empty() && plan.forgotten.is_empty() {
         return nothing_to_write(turn, state, edits, &rendered).await;
     }
@@ -113,18 +114,29 @@ fn failed_before(turn: &Turn<'_>) -> Progress {
     }
 }
 
-fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> Plan {
+/// Plans, and where git allows that objects are made anew, once more with what the API server said about them.
+async fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> Result<Plan, String> {
     let live = turn.target.live_of(set);
-    plan(&Inputs {
-        rendered,
-        inventory: set,
-        live: &live,
-        prune: turn.app.spec.prune,
-        drift: turn.app.spec.drift.mode,
-        additions: turn.app.spec.drift.additions,
-        now: Timestamp::now(),
-        key: &turn.operator.key,
-    })
+    let with = |found: &Found| {
+        plan(&Inputs {
+            rendered,
+            inventory: set,
+            live: &live,
+            prune: turn.app.spec.prune,
+            drift: turn.app.spec.drift.mode,
+            additions: turn.app.spec.drift.additions,
+            found,
+            now: Timestamp::now(),
+            key: &turn.operator.key,
+        })
+    };
+    let plan = with(&Found::default());
+    let candidates = recreate::candidates(&plan, &live);
+    if candidates.is_empty() {
+        return Ok(plan);
+    }
+    let immutable = turn.target.immutable(&candidates, turn.owner).await?;
+    Ok(with(&Found { immutable }))
 }
 
 /// The cluster is as the commit says already: the commit is noted, no Release is made for it.

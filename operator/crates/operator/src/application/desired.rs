@@ -154,13 +154,14 @@ async fn check(
         .map_err(|e| failed("SchemaUnavailable", e))?;
     let namespace = namespace(app);
     let (owner, key) = (owner.clone(), operator.key.clone());
-    let ignore = app.spec.drift.ignore.clone();
+    let (force, ignore) = (app.spec.force, app.spec.drift.ignore.clone());
     let checked = tokio::task::spawn_blocking(move || {
         let context = Context {
             catalog: &catalog,
             schemas: &schemas,
             namespace: &namespace,
             owner: &owner,
+            force,
             ignore: &ignore,
             key: &key,
         };

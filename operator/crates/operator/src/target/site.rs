@@ -1,5 +1,6 @@
 //! A cluster, and whom we act as there.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::Plan;
+use tidegate_core::recreate::Candidate;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -70,9 +72,23 @@ impl Site {
             concurrency: terms.concurrency,
             established_timeout: ESTABLISHED,
         };
+        Ok(self.actor()?.execute(approved, context, outcomes).await)
+    }
+
+    /// Sends as the account.
+    fn actor(&self) -> Result<Executor, String> {
         let actor = self.clients_of(self.user.as_deref())?;
-        let executor = Executor::new(actor, self.terms.lease.clone());
-        Ok(executor.execute(approved, context, outcomes).await)
+        Ok(Executor::new(actor, self.terms.lease.clone()))
+    }
+
+    /// Those of the candidates whose change is refused for immutable fields alone.
+    pub(crate) async fn immutable(
+        &self,
+        candidates: &[Candidate<'_>],
+        owner: &Owner,
+    ) -> Result<BTreeSet<ObjectId>, String> {
+        let found = self.actor()?.immutable(candidates, &self.catalog(), owner).await;
+        found.map_err(|e| e.to_string())
     }
 
     /// Enters the answer to an apply at once, before the watch brings it.
