@@ -1,6 +1,7 @@
 //! The operator on a real API server: the binary under the chart's account, git over HTTP, kwok's pods. One cluster and
 //! one operator serve all tests but those of `faults`, which kill things.
 
+mod apply_rules;
 mod counts;
 mod deletion;
 mod drift;

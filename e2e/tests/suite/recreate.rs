@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 use tidegate_e2e::Result;
 
-use crate::stage::{Shop, condition, deployment, map, text};
+use crate::faults::operator;
+use crate::stage::{Shop, condition, deployment, fragile, map, text};
 
 const FORCE: &str = "annotations: {tidegate.io/force: Enabled}, ";
 
@@ -239,6 +240,49 @@ async fn one_that_is_held_on_its_way_out_is_said_and_made_anew_when_it_is_gone()
     let free = r#"{"metadata":{"finalizers":null}}"#;
     shop.kubectl(&["patch", "configmap", "a", "--type=merge", "-p", free])
         .await?;
+    shop.released(&commit).await?;
+    assert_ne!(uid(&shop, "configmaps/a").await?, before);
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "two");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kill_between_deletion_and_creation_is_healed() -> Result<()> {
+    let (world, _guard) = fragile().await?;
+    let mut running = operator(&world.cluster, "anew").await?;
+    let shop = Shop::open_in(&world.cluster, "killed").await?;
+    shop.put("a.yaml", &fixed("one", FORCE))?;
+    let commit = shop.push("one")?;
+    shop.deploy("").await?;
+    shop.released(&commit).await?;
+    let before = uid(&shop, "configmaps/a").await?;
+    let patch = |finalizers: &str| format!(r#"{{"metadata":{{"finalizers":{finalizers}}}}}"#);
+    let keeper = "--field-manager=keeper";
+    let hold = patch(r#"["example.com/hold"]"#);
+    shop.kubectl(&["patch", "configmap", "a", "--type=merge", keeper, "-p", &hold])
+        .await?;
+    shop.put("a.yaml", &fixed("two", FORCE))?;
+    let commit = shop.push("two")?;
+    shop.until("it is on its way out", "configmaps/a", |v| {
+        v["metadata"]["deletionTimestamp"].is_string()
+    })
+    .await?;
+    running.kill9();
+    shop.kubectl(&[
+        "patch",
+        "configmap",
+        "a",
+        "--type=merge",
+        keeper,
+        "-p",
+        &patch("null"),
+    ])
+    .await?;
+    assert!(
+        shop.get("configmaps/a").await?.is_null(),
+        "gone, and nobody is there to make it anew"
+    );
+    let _next = operator(&world.cluster, "anew").await?;
     shop.released(&commit).await?;
     assert_ne!(uid(&shop, "configmaps/a").await?, before);
     assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "two");

@@ -16,6 +16,7 @@ fn anew() -> Approved<Plan> {
     let object = forced();
     let found = Found {
         immutable: [object.id.clone()].into(),
+        ..Found::default()
     };
     let rendered = Arc::new(Rendered::new(vec![object], &key()));
     approved(plan(&Inputs {

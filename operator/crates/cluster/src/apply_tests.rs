@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tidegate_api::application::DriftMode;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::{PruneRule, Rendered};
 use tidegate_core::gate::{self, Decision};
@@ -19,6 +20,8 @@ use crate::fake::{Log, Reply, Seen, clients, status};
 mod drift;
 #[path = "apply_recreate_tests.rs"]
 mod recreate;
+#[path = "apply_rules_tests.rs"]
+mod rules;
 
 fn key() -> DigestKey {
     DigestKey::new([7; 32])
@@ -55,6 +58,7 @@ fn desired(kind: &str, name: &str) -> DesiredObject {
         ignored: Vec::new(),
         prune: PruneRule::Default,
         force: false,
+        apply: ApplyRule::Always,
     }
 }
 
@@ -265,6 +269,7 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         ours: String::new(),
         foreign: Some(Vec::new()),
         ignored: Vec::new(),
+        apply: ApplyRule::Always,
     });
     let entry = Entry {
         version: "v1".to_owned(),

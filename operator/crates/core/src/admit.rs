@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use tidegate_api::application::DriftIgnore;
 use tidegate_api::names;
 
+use crate::apply_rule::ApplyRule;
 use crate::catalog::{Catalog, Gvk};
 use crate::desired::{DesiredObject, PruneRule, RawObject, Rendered};
 use crate::digest::DigestKey;
@@ -61,7 +62,13 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
     let mut problems = ignore_faults(context.ignore);
     let mut objects: Vec<DesiredObject> = Vec::with_capacity(raw.len());
     let mut seen: HashMap<ObjectId, usize> = HashMap::with_capacity(raw.len());
+    let mut left_out = Vec::new();
     for mut object in raw {
+        if object.value.pointer(APPLY).and_then(Value::as_str) == Some("Ignore") {
+            // As though git did not have it: whatever is wrong with it, too.
+            left_out.extend(identify(&object, &catalog, context.namespace, &mut Vec::new()));
+            continue;
+        }
         let before = problems.len();
         let Some(id) = identify(&object, &catalog, context.namespace, &mut problems) else {
             continue;
@@ -85,9 +92,10 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         check.schema(&schemas);
         let prune = check.prune_rule();
         let force = check.force(context.force);
+        let apply = check.apply_rule();
         if problems.len() == before {
             seen.insert(id.clone(), objects.len());
-            objects.push(finish(object, id, (prune, force), context));
+            objects.push(finish(object, id, (prune, force, apply), context));
         }
     }
     if problems.is_empty() {
@@ -95,7 +103,7 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         for object in &mut objects {
             object.ignore(ignore::ignored(object, context.ignore, &scaled), context.key);
         }
-        return Ok(Rendered::new(objects, context.key));
+        return Ok(Rendered::beside(objects, left_out, context.key));
     }
     problems.sort_by(|a, b| a.location.cmp(&b.location));
     Err(problems)
@@ -260,6 +268,8 @@ fn is_blank(value: &Value) -> bool {
     }
 }
 
+const APPLY: &str = "/metadata/annotations/tidegate.io~1apply";
+
 const SERVER_SET: [&str; 8] = [
     "uid",
     "resourceVersion",
@@ -272,8 +282,7 @@ const SERVER_SET: [&str; 8] = [
 ];
 
 /// Annotations that mean something, but not in this version: applying the object as if they were absent would be a guess.
-const NOT_YET: [&str; 5] = [
-    "tidegate.io/apply",
+const NOT_YET: [&str; 4] = [
     "tidegate.io/wave",
     "tidegate.io/hook",
     "tidegate.io/hook-delete-policy",
@@ -387,6 +396,17 @@ impl Check<'_> {
         })
     }
 
+    fn apply_rule(&mut self) -> ApplyRule {
+        let Some(text) = self.object.value.pointer(APPLY).and_then(Value::as_str) else {
+            return ApplyRule::default();
+        };
+        ApplyRule::parse(text).unwrap_or_else(|| {
+            let message = format!("must be IfNotPresent, Merge or Ignore, not `{text}`");
+            self.problem("InvalidField", APPLY, message);
+            ApplyRule::default()
+        })
+    }
+
     /// Whether the object may be made anew; `default` is the Application's word.
     fn force(&mut self, default: bool) -> bool {
         let pointer = "/metadata/annotations/tidegate.io~1force";
@@ -428,7 +448,7 @@ impl Check<'_> {
 fn finish(
     object: RawObject,
     id: ObjectId,
-    (prune, force): (PruneRule, bool),
+    (prune, force, apply): (PruneRule, bool, ApplyRule),
     context: &Context<'_>,
 ) -> DesiredObject {
     let RawObject {
@@ -472,6 +492,7 @@ fn finish(
         ignored: Vec::new(),
         prune,
         force,
+        apply,
     }
 }
 

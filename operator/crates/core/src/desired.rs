@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::apply_rule::ApplyRule;
 use crate::digest::DigestKey;
 use crate::object::{Location, ObjectId};
 
@@ -86,6 +87,8 @@ pub struct DesiredObject {
     pub prune: PruneRule,
     /// True when git allows that it is deleted and made anew for a field that cannot be changed.
     pub force: bool,
+    /// How it is applied; never `Ignore`.
+    pub apply: ApplyRule,
 }
 
 impl DesiredObject {
@@ -106,13 +109,22 @@ impl DesiredObject {
 pub struct Rendered {
     /// The objects.
     pub objects: Vec<DesiredObject>,
+    /// Objects that git has and does not want to be looked at: neither applied nor pruned. Sorted.
+    pub left_out: Vec<ObjectId>,
     /// Keyed digest over identities and bodies; the same set has the same digest whatever its order in the files.
     pub digest: String,
 }
 
 impl Rendered {
     /// Sorts the objects and takes the digest.
-    pub fn new(mut objects: Vec<DesiredObject>, key: &DigestKey) -> Self {
+    pub fn new(objects: Vec<DesiredObject>, key: &DigestKey) -> Self {
+        Self::beside(objects, Vec::new(), key)
+    }
+
+    /// As [`Rendered::new`], with the objects that are left out.
+    pub fn beside(mut objects: Vec<DesiredObject>, mut left_out: Vec<ObjectId>, key: &DigestKey) -> Self {
+        left_out.sort_unstable();
+        left_out.dedup();
         objects.sort_by(|a, b| a.id.cmp(&b.id));
         let mut digester = key.start();
         for object in &objects {
@@ -121,9 +133,13 @@ impl Rendered {
                 .part(object.version.as_bytes())
                 .part(object.digest.as_bytes());
         }
+        for id in &left_out {
+            digester.part(id.key().as_bytes());
+        }
         Self {
             digest: digester.finish(),
             objects,
+            left_out,
         }
     }
 

@@ -6,7 +6,9 @@
 
 pub mod additions;
 pub mod admit;
+pub mod apply_rule;
 pub mod backoff;
+pub mod beside;
 pub mod catalog;
 pub mod desired;
 pub mod diff;

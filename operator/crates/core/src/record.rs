@@ -66,6 +66,7 @@ pub fn summarize(plan: &Plan, previous: Option<&Rendered>) -> PlanSummary {
         recreate: count("recreate"),
         delete: count("delete"),
         unchanged: i32::try_from(plan.unchanged).unwrap_or(i32::MAX),
+        ignored: i32::try_from(plan.rendered.left_out.len()).unwrap_or(i32::MAX),
         changes: changes.collect(),
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::desired::{DesiredObject, PruneRule};
+use crate::apply_rule::ApplyRule;
+use crate::desired::{DesiredObject, PruneRule, Rendered};
+use crate::inventory::InventorySet;
 use crate::object::ObjectId;
 use crate::order::never_pruned_by_default;
 use crate::plan::{Action, Cause, Live, Plan};
@@ -16,11 +18,13 @@ use crate::plan::{Action, Cause, Live, Plan};
 pub struct Found {
     /// Objects whose change it refuses for immutable fields alone.
     pub immutable: BTreeSet<ObjectId>,
+    /// Objects that are there and not ours, of those that git wants created only where there are none.
+    pub present: BTreeSet<ObjectId>,
 }
 
 /// True when git allows that the object is deleted and made anew.
 pub fn is_allowed(object: &DesiredObject) -> bool {
-    object.force && may_be_deleted(object)
+    object.force && object.apply == ApplyRule::Always && may_be_deleted(object)
 }
 
 fn may_be_deleted(object: &DesiredObject) -> bool {
@@ -58,6 +62,15 @@ pub fn candidates<'a>(plan: &'a Plan, live: &Live) -> Vec<Candidate<'a>> {
         }
     });
     steps.collect()
+}
+
+/// Objects of which it has to be asked whether they are there, since git wants them created only where they are not, and
+/// the inventory does not know them.
+pub fn unknown<'a>(rendered: &'a Rendered, inventory: &InventorySet) -> Vec<&'a DesiredObject> {
+    let objects = rendered.objects.iter();
+    objects
+        .filter(|o| o.apply == ApplyRule::IfNotPresent && !inventory.entries.contains_key(&o.id))
+        .collect()
 }
 
 /// The action in place of this one, where the API server refuses it for immutable fields.

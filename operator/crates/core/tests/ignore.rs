@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use tidegate_api::application::{DriftIgnore, DriftTarget};
 use tidegate_core::additions::{foreign, without};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::ignore::{autoscaled, body_over, fault, ignored};
@@ -271,6 +272,7 @@ fn object(group: &str, kind: &str, name: &str, body: Value) -> DesiredObject {
         ignored: Vec::new(),
         prune: PruneRule::Default,
         force: false,
+        apply: ApplyRule::Always,
     }
 }
 

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 use tidegate_api::application::{Drift, DriftMode};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::fights::Fights;
@@ -43,6 +44,7 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         ignored: Vec::new(),
         prune,
         force: false,
+        apply: ApplyRule::Always,
     }
 }
 
@@ -86,6 +88,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (Inventory
                     ours: format!("ours-{desired}"),
                     foreign: Some(Vec::new()),
                     ignored: Vec::new(),
+                    apply: ApplyRule::Always,
                     desired,
                 };
                 after.insert(step.id.clone(), live(&uid, &sealed.ours));

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 use tidegate_api::application::DriftMode;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::health::HealthStatus;
@@ -65,6 +66,7 @@ fn object(id: ObjectId, content: u8, prune: PruneRule) -> DesiredObject {
         body,
         prune,
         force: false,
+        apply: ApplyRule::Always,
     }
 }
 
@@ -92,6 +94,7 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
                 ours: format!("ours-{ours}"),
                 foreign: Some(Vec::new()),
                 ignored: Vec::new(),
+                apply: ApplyRule::Always,
             });
             let version = "v1".to_owned();
             (
@@ -188,6 +191,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, live: &Live) -> (InventorySe
             ours,
             foreign: Some(Vec::new()),
             ignored: Vec::new(),
+            apply: ApplyRule::Always,
         });
     }
     (set, live)

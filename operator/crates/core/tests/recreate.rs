@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::json;
 use tidegate_api::application::DriftMode;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::health::HealthStatus;
@@ -33,6 +34,7 @@ fn object(kind: &str, force: bool, prune: PruneRule) -> DesiredObject {
         ignored: Vec::new(),
         prune,
         force,
+        apply: ApplyRule::Always,
     }
 }
 
@@ -45,6 +47,7 @@ fn planned(object: &DesiredObject, sealed: bool, found: &Found) -> (Plan, Live) 
         ours: "o".to_owned(),
         foreign: Some(Vec::new()),
         ignored: Vec::new(),
+        apply: ApplyRule::Always,
     };
     let entry = Entry {
         version: "v1".to_owned(),
@@ -83,6 +86,7 @@ fn planned(object: &DesiredObject, sealed: bool, found: &Found) -> (Plan, Live) 
 fn immutable(object: &DesiredObject) -> Found {
     Found {
         immutable: [object.id.clone()].into(),
+        ..Found::default()
     }
 }
 

@@ -4,12 +4,14 @@
 
 use serde_json::Value;
 use tidegate_core::additions::without;
+use tidegate_core::apply_rule::ApplyRule;
+use tidegate_core::beside::beside;
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::ignore::body_over;
 use tidegate_core::plan::{Cause, Step};
 
 use super::body::Condition;
-use super::write::{is_other_object, other_object};
+use super::write::{is_other_object, other_object, was_changed};
 use super::{Done, Failure, Run};
 use crate::error::{Class, Error};
 use crate::paths;
@@ -34,8 +36,8 @@ impl Run<'_> {
             };
             match self.once_over(object, &path, live, step).await {
                 Ok(answer) => return self.updated(object, &answer, step),
-                Err(error) if error.code() == 409 => {}
-                Err(error) if error.refusal().is_some_and(is_other_object) => {
+                Err(error) if was_changed(&error) => {}
+                Err(error) if error.code() != 409 && error.refusal().is_some_and(is_other_object) => {
                     return Err(other_object(object));
                 }
                 Err(error) => return Err(Failure::of(&object.id, Some(object), &error)),
@@ -80,7 +82,10 @@ impl Run<'_> {
             uid: text("uid"),
             resource_version: text("resourceVersion"),
         };
-        let body = body_over(&object.body, &object.ignored, live);
+        let mut body = body_over(&object.body, &object.ignored, live);
+        if object.apply == ApplyRule::Merge {
+            body = beside(&body, live);
+        }
         self.apply(object, &body, condition).await
     }
 }

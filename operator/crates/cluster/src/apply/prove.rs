@@ -1,4 +1,5 @@
-//! Asks the API server whether it refuses changes for immutable fields alone, without changing anything.
+//! What has to be asked before planning, without changing anything: whether the API server refuses changes for immutable
+//! fields alone, and whether objects are there.
 
 use std::collections::BTreeSet;
 
@@ -6,6 +7,7 @@ use futures::StreamExt as _;
 use http::Method;
 use tidegate_api::names;
 use tidegate_core::catalog::{Catalog, Gvk};
+use tidegate_core::desired::DesiredObject;
 use tidegate_core::ignore::body_over;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
@@ -43,6 +45,46 @@ impl Executor {
             }
         }
         Ok(found)
+    }
+
+    /// Those of the objects that are there and are not ours.
+    ///
+    /// # Errors
+    /// When it cannot be told now.
+    pub async fn present(
+        &self,
+        objects: &[&DesiredObject],
+        catalog: &Catalog,
+        owner: &Owner,
+    ) -> Result<BTreeSet<ObjectId>, Error> {
+        let asked: Vec<_> = objects
+            .iter()
+            .map(|object| self.is_present(object, catalog, owner))
+            .collect();
+        let mut answers = futures::stream::iter(asked).buffered(MAX_IN_FLIGHT);
+        let mut found = BTreeSet::new();
+        for object in objects {
+            if answers.next().await.transpose()? == Some(true) {
+                found.insert(object.id.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    async fn is_present(
+        &self,
+        object: &DesiredObject,
+        catalog: &Catalog,
+        owner: &Owner,
+    ) -> Result<bool, Error> {
+        let gvk = Gvk::new(&object.id.group, &object.version, &object.id.kind);
+        // A kind of the commit's own CRDs has no objects yet.
+        let Some(info) = catalog.get(&gvk) else {
+            return Ok(false);
+        };
+        let path = paths::object(&gvk, &info.plural, &object.id);
+        let live = self.clients.find(&object.id.kind, path).await?;
+        Ok(live.is_some_and(|live| !is_ours(&live, None, owner)))
     }
 
     async fn is_immutable(

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tidegate_api::application::{Adopt, DriftMode};
 use tidegate_api::names;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, Rendered};
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::inventory::{InventorySet, Layout, Sealed};
@@ -236,6 +237,7 @@ impl Run {
                     ours: record.ours.unwrap_or_default(),
                     foreign: Some(record.foreign),
                     ignored: record.ignored,
+                    apply: ApplyRule::Always,
                 });
             }
             Done::Deleted => {

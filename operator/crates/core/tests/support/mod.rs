@@ -12,6 +12,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_api::names;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::object::{Location, ObjectId};
@@ -76,6 +77,7 @@ pub(crate) fn object(id: ObjectId, prune: PruneRule, content: u8) -> DesiredObje
         body,
         prune,
         force: false,
+        apply: ApplyRule::Always,
     }
 }
 

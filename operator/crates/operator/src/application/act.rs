@@ -130,13 +130,21 @@ async fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>
             key: &turn.operator.key,
         })
     };
-    let plan = with(&Found::default());
+    let present = turn
+        .target
+        .present(&recreate::unknown(rendered, set), turn.owner)
+        .await?;
+    let mut found = Found {
+        present,
+        ..Found::default()
+    };
+    let plan = with(&found);
     let candidates = recreate::candidates(&plan, &live);
     if candidates.is_empty() {
         return Ok(plan);
     }
-    let immutable = turn.target.immutable(&candidates, turn.owner).await?;
-    Ok(with(&Found { immutable }))
+    found.immutable = turn.target.immutable(&candidates, turn.owner).await?;
+    Ok(with(&found))
 }
 
 /// The cluster is as the commit says already: the commit is noted, no Release is made for it.

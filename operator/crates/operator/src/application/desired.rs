@@ -58,20 +58,31 @@ pub(crate) async fn desired(
         .map_err(|e| failed("RenderPanicked", e.to_string()))?
         .map_err(Refusal::Inadmissible)?;
     if raw.is_empty() {
-        let message = format!(
-            "{} has no manifests at {}; an empty source deletes nothing. To remove everything, delete the Application",
-            app.spec.source.path,
-            commit.get(..8).unwrap_or(commit)
-        );
-        return Err(Refusal::Failed {
-            reason: "EmptySource",
-            message,
-            stalled: true,
-        });
+        return Err(empty(app, commit, "manifests"));
     }
     let admitted = check(operator, target, app, owner, raw).await?;
+    if admitted.objects.is_empty() {
+        return Err(empty(
+            app,
+            commit,
+            "manifests but those annotated tidegate.io/apply: Ignore",
+        ));
+    }
     operator.metrics.stage("render", started.elapsed());
     Ok(admitted)
+}
+
+fn empty(app: &Application, commit: &str, what: &str) -> Refusal {
+    let message = format!(
+        "{} has no {what} at {}; an empty source deletes nothing. To remove everything, delete the Application",
+        app.spec.source.path,
+        commit.get(..8).unwrap_or(commit)
+    );
+    Refusal::Failed {
+        reason: "EmptySource",
+        message,
+        stalled: true,
+    }
 }
 
 fn failed(reason: &'static str, message: String) -> Refusal {

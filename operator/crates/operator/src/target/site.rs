@@ -8,6 +8,7 @@ use std::time::Duration;
 use tidegate_api::application::Adopt;
 use tidegate_api::inventory::Place;
 use tidegate_cluster::{ExecuteContext, Execution, Executor, Outcome};
+use tidegate_core::desired::DesiredObject;
 use tidegate_core::gate::Approved;
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
@@ -88,6 +89,16 @@ impl Site {
         owner: &Owner,
     ) -> Result<BTreeSet<ObjectId>, String> {
         let found = self.actor()?.immutable(candidates, &self.catalog(), owner).await;
+        found.map_err(|e| e.to_string())
+    }
+
+    /// Those of the objects that are there and are not ours.
+    pub(crate) async fn present(
+        &self,
+        objects: &[&DesiredObject],
+        owner: &Owner,
+    ) -> Result<BTreeSet<ObjectId>, String> {
+        let found = self.actor()?.present(objects, &self.catalog(), owner).await;
         found.map_err(|e| e.to_string())
     }
 
