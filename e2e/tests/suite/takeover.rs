@@ -286,6 +286,37 @@ async fn what_the_api_server_does_not_let_go_stays_and_is_nobodys() -> Result<()
 }
 
 #[tokio::test]
+async fn replicas_that_an_autoscaler_sets_are_those_that_the_old_tool_had() -> Result<()> {
+    let shop = Shop::open("tookscale").await?;
+    let web = deployment("web", "").replace("replicas: 2", "replicas: 3");
+    let file = file(&shop, "old.yaml", &web)?;
+    shop.kubectl(&["apply", "-f", &file]).await?;
+    shop.put("web.yaml", &deployment("web", ""))?;
+    shop.put(
+        "hpa.yaml",
+        "apiVersion: autoscaling/v2\nkind: HorizontalPodAutoscaler\nmetadata: {name: web}\nspec:\n  \
+         scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}\n  minReplicas: 1\n  maxReplicas: 9\n",
+    )?;
+    let commit = shop.push("scaled by an autoscaler")?;
+    shop.deploy("").await?;
+    shop.until("taken over", "applications/shop", |app| {
+        app["status"]["lastAppliedRevision"] == *commit
+    })
+    .await?;
+    let replicas = |web: &Value| web["spec"]["replicas"].clone();
+    assert_eq!(replicas(&shop.get("deployments/web").await?), 3);
+    shop.put("web.yaml", &deployment("web", "").replace("web:1", "web:2"))?;
+    shop.push("another image")?;
+    let web = shop
+        .until("the new image", "deployments/web", |v| {
+            v["spec"]["template"]["spec"]["containers"][0]["image"] == "example.com/web:2"
+        })
+        .await?;
+    assert_eq!(replicas(&web), 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn adopt_says_whose_objects_are_taken() -> Result<()> {
     let shop = Shop::open("modes").await?;
     shop.kubectl(&["create", "configmap", "a", "--from-literal=key=hand"])

@@ -16,7 +16,7 @@ use crate::object::{ObjectId, split_api_version};
 use crate::pointer::{self, Segments, by_name, find, position};
 
 /// What an autoscaler writes.
-const REPLICAS: &str = "/spec/replicas";
+pub(crate) const REPLICAS: &str = "/spec/replicas";
 /// What makes an object the one it is, and ours: never ignored, nor what contains it.
 const IDENTITY: [&[&str]; 8] = [
     &["apiVersion"],

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 use tidegate_api::names;
 
 use crate::additions::is_persons_manager;
+use crate::ignore::REPLICAS;
 use crate::managed::{self, Fields, entries, is_ours, our_fields, subresource};
 use crate::object::ObjectId;
 use crate::ownership::managers;
+use crate::pointer::{self, Below, Segments};
 use crate::strip::{merge, minus, strip};
 
 /// Field managers of tools that apply manifests, as the tools name them.
@@ -54,7 +56,8 @@ pub struct Handover {
 }
 
 /// What is left to do after our first apply to an object that others had applied, from its answer. `None`: nothing.
-pub fn handover(live: &Value) -> Option<Handover> {
+/// Fields that others may set keep their values, and are nobody's: the next apply sends them as they are.
+pub fn handover(live: &Value, ignored: &[String]) -> Option<Handover> {
     let ours = our_fields(live)?;
     let notes = notes_on(live, ours);
     let (mut managed, mut taken) = (Vec::new(), notes.clone());
@@ -84,6 +87,10 @@ pub fn handover(live: &Value) -> Option<Handover> {
         return None;
     }
     plain_data(live, &mut taken);
+    // Git without replicas leaves their number to whoever scales: the API server's default, 1, is never meant.
+    let ignored = ignored.iter().map(String::as_str).chain([REPLICAS]);
+    let ignored: Vec<Segments> = ignored.filter_map(pointer::parse).collect();
+    let mut taken = spared(&taken, &Below::root(&ignored), Some(live));
     let metadata = taken.get("f:metadata").cloned();
     if let Some(metadata) = taken.get_mut("f:metadata").and_then(Value::as_object_mut) {
         metadata.retain(|element, _| !NEVER_TAKEN.contains(&element.as_str()));
@@ -98,6 +105,28 @@ pub fn handover(live: &Value) -> Option<Handover> {
         without: strip(live, managed.clone(), &taken),
         released: strip(live, managed, &noted),
     })
+}
+
+/// The fields without those that pointers lead to.
+fn spared(fields: &Fields, ignored: &Below<'_>, live: Option<&Value>) -> Fields {
+    let mut left = Fields::new();
+    for (element, node) in fields {
+        let Some(below) = ignored.step(element, live) else {
+            continue;
+        };
+        let node = match node.as_object() {
+            Some(children) if !below.is_empty() => {
+                let inner = live.and_then(|live| managed::step(live, element));
+                Value::Object(spared(children, &below, inner))
+            }
+            _ => node.clone(),
+        };
+        // What has become a leaf would mean all that is in it.
+        if fields[element].as_object().is_some_and(Fields::is_empty) || node != json!({}) {
+            left.insert(element.clone(), node);
+        }
+    }
+    left
 }
 
 /// A tool's entry; or one that our own removal of fields left behind, where the API server's defaults took their place.

@@ -33,7 +33,7 @@ fn both() -> Value {
 /// What is left of the data, and of the other's fields.
 fn left(other: Value) -> (Value, Value) {
     let live = map(&json!({"git": "1", "old": "2"}), &[other]);
-    let after = handover(&live).map_or(live, |handover| handover.without);
+    let after = handover(&live, &[]).map_or(live, |handover| handover.without);
     let fields = &after["metadata"]["managedFields"][1]["fieldsV1"];
     (after["data"].clone(), fields.clone())
 }
@@ -65,7 +65,7 @@ fn tools_lose_all_people_what_is_gits_and_controllers_nothing() {
         ("kubectl", "Update", "status"),
     ] {
         let live = map(&all, &[entry(manager, operation, subresource, &both())]);
-        assert_eq!(handover(&live), None, "{manager}");
+        assert_eq!(handover(&live, &[]), None, "{manager}");
     }
 }
 
@@ -76,7 +76,7 @@ fn what_a_controller_owns_too_stays_and_a_list_item_goes_or_stays_as_a_whole() {
         &json!({"git": "1", "old": "2"}),
         &[entry("helm", "Update", "", &both()), shared],
     );
-    let Handover { without, .. } = handover(&live).unwrap();
+    let Handover { without, .. } = handover(&live, &[]).unwrap();
     assert_eq!(without["data"], json!({"git": "1", "old": "2"}));
 
     let port = |n: u16| format!("k:{{\"port\":{n}}}");
@@ -91,7 +91,7 @@ fn what_a_controller_owns_too_stays_and_a_list_item_goes_or_stays_as_a_whole() {
     entries.push(entry("helm", "Update", "", &tool));
     let theirs = json!({"f:spec": {"f:ports": {port(3): {"f:nodePort": {}}}}});
     entries.push(entry("balancer", "Update", "", &theirs));
-    let Handover { without, .. } = handover(&service).unwrap();
+    let Handover { without, .. } = handover(&service, &[]).unwrap();
     assert_eq!(
         without["spec"]["ports"],
         json!([{"port": 1}, {"port": 3, "name": "c", "nodePort": 7}])
@@ -114,7 +114,7 @@ fn notes_of_tools_go_whoever_owns_them_unless_git_has_them_and_finalizers_stay()
         "tidegate.io/owner": "o", "mine": "x", "argocd.argoproj.io/tracking-id": "x", "meta.helm.sh/release-name": "y",
     });
     live["metadata"]["finalizers"] = json!(["keep"]);
-    let Handover { without, .. } = handover(&live).unwrap();
+    let Handover { without, .. } = handover(&live, &[]).unwrap();
     assert_eq!(
         without["metadata"]["annotations"],
         json!({"tidegate.io/owner": "o", "mine": "x"})
@@ -126,7 +126,7 @@ fn notes_of_tools_go_whoever_owns_them_unless_git_has_them_and_finalizers_stay()
     );
     let ours = &mut live["metadata"]["managedFields"][0]["fieldsV1"];
     ours["f:metadata"]["f:annotations"]["f:meta.helm.sh/release-name"] = json!({});
-    let Handover { without, .. } = handover(&live).unwrap();
+    let Handover { without, .. } = handover(&live, &[]).unwrap();
     assert_eq!(
         without["metadata"]["annotations"]["meta.helm.sh/release-name"],
         "y"
@@ -140,14 +140,14 @@ fn what_may_not_go_stays_without_an_owner_and_notes_go_all_the_same() {
         &[entry("helm", "Update", "", &both())],
     );
     live["metadata"]["annotations"]["meta.helm.sh/release-name"] = json!("web");
-    let Handover { released, .. } = handover(&live).unwrap();
+    let Handover { released, .. } = handover(&live, &[]).unwrap();
     assert_eq!(released["data"], json!({"git": "1", "old": "2"}));
     assert_eq!(
         released["metadata"]["annotations"],
         json!({"tidegate.io/owner": "o"})
     );
     assert_eq!(released["metadata"]["managedFields"].as_array().unwrap().len(), 1);
-    assert_eq!(handover(&released), None, "there is nothing more to do");
+    assert_eq!(handover(&released, &[]), None, "there is nothing more to do");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn string_data_is_owned_where_it_never_is() {
         &[entry("kubectl", "Apply", "", &tool)],
     );
     live["kind"] = "Secret".into();
-    let Handover { without, .. } = handover(&live).unwrap();
+    let Handover { without, .. } = handover(&live, &[]).unwrap();
     assert_eq!(without["data"], json!({"git": "MQ=="}));
     assert_eq!(without["metadata"]["managedFields"].as_array().unwrap().len(), 1);
 }
@@ -224,4 +224,42 @@ fn the_event_says_from_whom_and_who_must_let_go() {
             assert!(said.contains(part), "{part}: {said}");
         }
     }
+}
+
+#[test]
+fn a_field_that_others_may_set_keeps_its_value_and_loses_its_owner() {
+    let live = map(
+        &json!({"git": "1", "old": "2", "free": "3"}),
+        &[entry(
+            "helm",
+            "Update",
+            "",
+            &json!({"f:data": {".": {}, "f:old": {}, "f:free": {}}}),
+        )],
+    );
+    let Handover { without, .. } = handover(&live, &["/data/free".to_owned()]).unwrap();
+    assert_eq!(without["data"], json!({"git": "1", "free": "3"}));
+    assert_eq!(without["metadata"]["managedFields"].as_array().unwrap().len(), 1);
+    let mut scaled = map(
+        &json!({}),
+        &[entry(
+            "helm",
+            "Update",
+            "",
+            &json!({"f:spec": {"f:replicas": {}, "f:paused": {}}}),
+        )],
+    );
+    scaled["spec"] = json!({"replicas": 7, "paused": true});
+    let Handover { without, .. } = handover(&scaled, &[]).unwrap();
+    assert_eq!(
+        without["spec"],
+        json!({"replicas": 7}),
+        "never scaled to the default"
+    );
+    let only = map(
+        &json!({"git": "1", "free": "3"}),
+        &[entry("helm", "Update", "", &json!({"f:data": {"f:free": {}}}))],
+    );
+    let Handover { without, .. } = handover(&only, &["/data/free".to_owned()]).unwrap();
+    assert_eq!(without["data"], only["data"]);
 }

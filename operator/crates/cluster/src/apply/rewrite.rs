@@ -6,6 +6,7 @@
 use http::Method;
 use serde_json::{Map, Value, json};
 use tidegate_api::names;
+use tidegate_core::desired::DesiredObject;
 use tidegate_core::object::ObjectId;
 use tidegate_core::takeover::{Handover, handover};
 
@@ -18,9 +19,15 @@ const ROUNDS: usize = 3;
 
 impl Run<'_> {
     /// Ends what other tools own of an object that was just applied for the first time. Returns it as it is then.
-    pub(super) async fn relieve(&self, id: &ObjectId, path: &str, mut live: Value) -> Result<Value, Error> {
+    pub(super) async fn relieve(
+        &self,
+        object: &DesiredObject,
+        path: &str,
+        mut live: Value,
+    ) -> Result<Value, Error> {
+        let id = &object.id;
         for _ in 0..ROUNDS {
-            let Some(Handover { without, released }) = handover(&live) else {
+            let Some(Handover { without, released }) = handover(&live, &object.ignored) else {
                 break;
             };
             live = match self.rewrite(id, path, &live, &without).await {

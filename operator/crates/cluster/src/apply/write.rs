@@ -61,6 +61,8 @@ impl Run<'_> {
             }
             // Once our own apply went through, it looks as if it had been ours all along.
             from = from.or(self.former_owner(object, &live)?);
+            // What is applied beside others is not taken from them.
+            from = from.filter(|_| object.apply != ApplyRule::Merge);
             tried += 1;
             match self.relieved(object, &path, &live).await {
                 Ok(live) => return self.applied(object, &live, from, false),
@@ -84,7 +86,7 @@ impl Run<'_> {
         if object.apply == ApplyRule::Merge {
             return Ok(live);
         }
-        self.relieve(&object.id, path, live).await
+        self.relieve(object, path, live).await
     }
 
     /// From whom an existing object is taken over; `None` when it was ours all along.
