@@ -74,6 +74,7 @@ fn planned(rendered: Rendered, entry: Option<Entry>, live: Option<LiveRecord>, f
         rendered: &Arc::new(rendered),
         inventory: &InventorySet {
             entries: entry.map(|entry| (id.clone(), entry)).into_iter().collect(),
+            ..InventorySet::default()
         },
         live: &live.map(|live| (id, live)).into_iter().collect(),
         prune: true,
@@ -137,6 +138,7 @@ fn what_is_created_once_is_never_changed_and_made_anew_only_when_it_is_gone() {
 fn only_objects_that_the_inventory_does_not_know_are_looked_for() {
     let set = InventorySet {
         entries: [(object(ApplyRule::Always, "").id, entry(ApplyRule::IfNotPresent))].into(),
+        ..InventorySet::default()
     };
     let once = one(object(ApplyRule::IfNotPresent, "new"));
     assert_eq!(unknown(&once, &InventorySet::default()).len(), 1);
@@ -195,6 +197,7 @@ fn what_is_applied_beside_others_is_not_pruned_and_may_have_their_fields() {
     assert!(gone.steps.is_empty() && gone.forgotten.len() == 1, "{gone:?}");
     let set = InventorySet {
         entries: [(object(ApplyRule::Always, "").id, merged.clone())].into(),
+        ..InventorySet::default()
     };
     assert!(teardown(&set, &Live::new(), true, &key()).steps.is_empty());
     let wanted = Entry {

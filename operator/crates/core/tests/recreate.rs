@@ -71,6 +71,7 @@ fn planned(object: &DesiredObject, sealed: bool, found: &Found) -> (Plan, Live) 
         rendered: &Arc::new(Rendered::new(vec![object.clone()], &key())),
         inventory: &InventorySet {
             entries: [(object.id.clone(), entry)].into(),
+            ..InventorySet::default()
         },
         live: &live,
         prune: true,
