@@ -286,6 +286,32 @@ async fn what_the_api_server_does_not_let_go_stays_and_is_nobodys() -> Result<()
 }
 
 #[tokio::test]
+async fn what_git_has_otherwise_comes_in_one_step() -> Result<()> {
+    let shop = Shop::open("onestep").await?;
+    let web = deployment("web", "");
+    // Beside each other the two unnamed ports would be refused, and the two containers would be a rollout of their own.
+    let file = file(&shop, "old.yaml", &format!("{}---\n{web}", service("")))?;
+    shop.kubectl(&["apply", "-f", &file]).await?;
+    pods(&shop).await?;
+    let front = web.replace("{name: web, image", "{name: front, image");
+    shop.put("web.yaml", &front)?;
+    shop.put("svc.yaml", &service("").replace("port: 80", "port: 8080"))?;
+    let commit = shop.push("another port, another container")?;
+    shop.deploy("").await?;
+    shop.released(&commit).await?;
+    let ports = shop.get("services/web").await?["spec"]["ports"].clone();
+    assert_eq!(ports.as_array().map(Vec::len), Some(1), "{ports}");
+    assert_eq!(ports[0]["port"], 8080);
+    let web = shop.get("deployments/web").await?;
+    let containers = &web["spec"]["template"]["spec"]["containers"];
+    assert_eq!(containers.as_array().map(Vec::len), Some(1), "{containers}");
+    assert_eq!(containers[0]["name"], "front");
+    let rollouts = &web["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+    assert_eq!(rollouts, "2", "one rollout");
+    still(&shop).await
+}
+
+#[tokio::test]
 async fn replicas_that_an_autoscaler_sets_are_those_that_the_old_tool_had() -> Result<()> {
     let shop = Shop::open("tookscale").await?;
     let web = deployment("web", "").replace("replicas: 2", "replicas: 3");

@@ -22,6 +22,8 @@ mod drift;
 mod recreate;
 #[path = "apply_rules_tests.rs"]
 mod rules;
+#[path = "apply_takeover_tests.rs"]
+mod takeover;
 
 fn key() -> DigestKey {
     DigestKey::new([7; 32])
@@ -111,7 +113,7 @@ fn live(name: &str, uid: &str, owner: Option<&str>) -> Value {
             "name": name, "namespace": "shop", "uid": uid, "resourceVersion": "42",
             "annotations": owner.map(|o| json!({"tidegate.io/owner": o})),
             "managedFields": [{
-                "manager": if owner.is_some() { "tidegate" } else { "kubectl-client-side-apply" },
+                "manager": if owner.is_some() { "tidegate" } else { "my-tool" },
                 "operation": "Apply", "fieldsV1": {"f:data": {}},
             }],
         },
@@ -191,6 +193,7 @@ async fn a_create_is_an_apply_on_absence() {
 fn existing(object: Value) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
     move |seen| match (seen.method.as_str(), &seen.body["metadata"]["uid"]) {
         ("GET", _) => Reply::Json(200, object.clone()),
+        _ if seen.body.is_array() => Reply::Json(200, object.clone()),
         (_, uid) if *uid == object["metadata"]["uid"] => Reply::Json(200, object.clone()),
         _ => status(409, "conflict", "a", "configmaps"),
     }
@@ -213,7 +216,7 @@ async fn an_existing_object_is_adopted_resumed_or_refused() {
         panic!("{outcomes:?}")
     };
     let from = adopted_from.as_ref().map(|former| former.by.as_str());
-    assert_eq!(from, Some("kubectl-client-side-apply"));
+    assert_eq!(from, Some("my-tool"));
     assert!(!created);
     assert_eq!(log.lock().unwrap().len(), 3);
 

@@ -68,12 +68,14 @@ pub fn handover(live: &Value, ignored: &[String]) -> Option<Handover> {
             continue;
         };
         if is_tools(entry) {
-            merge(&mut taken, fields.clone());
+            if is_readable(entry, live) {
+                merge(&mut taken, fields.clone());
+            }
             changed = true;
             continue;
         }
         let mut left = minus(fields, &notes);
-        if is_persons(entry) {
+        if is_persons(entry) && is_readable(entry, live) {
             left = minus(&left, ours);
         }
         changed |= left != *fields;
@@ -87,14 +89,8 @@ pub fn handover(live: &Value, ignored: &[String]) -> Option<Handover> {
         return None;
     }
     plain_data(live, &mut taken);
-    // Git without replicas leaves their number to whoever scales: the API server's default, 1, is never meant.
-    let ignored = ignored.iter().map(String::as_str).chain([REPLICAS]);
-    let ignored: Vec<Segments> = ignored.filter_map(pointer::parse).collect();
-    let mut taken = spared(&taken, &Below::root(&ignored), Some(live));
+    let taken = takeable(&taken, live, ignored);
     let metadata = taken.get("f:metadata").cloned();
-    if let Some(metadata) = taken.get_mut("f:metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|element, _| !NEVER_TAKEN.contains(&element.as_str()));
-    }
     let labels_only = |metadata: &Value| {
         let chosen = ["f:annotations", "f:labels"].map(|e| Some((e.to_owned(), metadata.get(e)?.clone())));
         Value::Object(chosen.into_iter().flatten().collect())
@@ -105,6 +101,65 @@ pub fn handover(live: &Value, ignored: &[String]) -> Option<Handover> {
         without: strip(live, managed.clone(), &taken),
         released: strip(live, managed, &noted),
     })
+}
+
+/// The object before our first apply with the tools' fields in our entry, so that this apply takes those away that git does
+/// not have, in one step with what it brings. `None` where no tool has any.
+pub fn claimed(live: &Value, ignored: &[String]) -> Option<Value> {
+    let mut ours = our_fields(live).cloned().unwrap_or_default();
+    let notes = notes_on(live, &ours);
+    let (mut managed, mut any) = (Vec::new(), false);
+    merge(&mut ours, notes.clone());
+    let mut our_entry = json!({
+        "manager": names::FIELD_MANAGER, "operation": "Apply", "apiVersion": live["apiVersion"],
+        "fieldsType": "FieldsV1",
+    });
+    for entry in entries(live) {
+        let Some(fields) = entry["fieldsV1"].as_object().filter(|_| !is_ours(entry)) else {
+            our_entry = entry.clone();
+            continue;
+        };
+        let mut left = minus(fields, &notes);
+        if is_tools(entry) && is_readable(entry, live) {
+            let mut taken = fields.clone();
+            plain_data(live, &mut taken);
+            let taken = takeable(&taken, live, ignored);
+            left = minus(&left, &taken);
+            left.remove("f:stringData");
+            merge(&mut ours, taken);
+            any = true;
+        }
+        if !left.is_empty() {
+            let mut entry = entry.clone();
+            entry["fieldsV1"] = Value::Object(left);
+            managed.push(entry);
+        }
+    }
+    if !any {
+        return None;
+    }
+    our_entry["fieldsV1"] = Value::Object(ours);
+    managed.insert(0, our_entry);
+    let mut claimed = live.clone();
+    claimed["metadata"]["managedFields"] = Value::Array(managed);
+    Some(claimed)
+}
+
+/// True when the entry's paths are those of the version that the object was read at.
+fn is_readable(entry: &Value, live: &Value) -> bool {
+    entry["apiVersion"] == live["apiVersion"]
+}
+
+/// The fields of a tool without those that stay.
+fn takeable(fields: &Fields, live: &Value, ignored: &[String]) -> Fields {
+    // Git without replicas leaves their number to whoever scales: the API server's default, 1, is never meant.
+    let ignored = ignored.iter().map(String::as_str).chain([REPLICAS]);
+    let ignored: Vec<Segments> = ignored.filter_map(pointer::parse).collect();
+    let mut taken = spared(fields, &Below::root(&ignored), Some(live));
+    if let Some(metadata) = taken.get_mut("f:metadata").and_then(Value::as_object_mut) {
+        metadata.retain(|element, _| !NEVER_TAKEN.contains(&element.as_str()));
+    }
+    taken
 }
 
 /// The fields without those that pointers lead to.

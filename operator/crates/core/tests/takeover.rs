@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidegate_core::object::ObjectId;
-use tidegate_core::takeover::{Handover, former, handover, note};
+use tidegate_core::takeover::{Handover, claimed, former, handover, note};
 
 fn entry(manager: &str, operation: &str, subresource: &str, fields: &Value) -> Value {
     let mut entry = json!({
@@ -262,4 +262,49 @@ fn a_field_that_others_may_set_keeps_its_value_and_loses_its_owner() {
     );
     let Handover { without, .. } = handover(&only, &["/data/free".to_owned()]).unwrap();
     assert_eq!(without["data"], only["data"]);
+}
+
+#[test]
+fn fields_of_tools_become_ours_for_the_first_apply_and_nothing_else_does() {
+    let tool = json!({"f:metadata": {"f:finalizers": {"v:\"keep\"": {}}}, "f:data": {".": {}, "f:old": {}},
+        "f:spec": {"f:replicas": {}, "f:paused": {}}});
+    let mut elsewhere = entry(
+        "helm-controller",
+        "Update",
+        "",
+        &json!({"f:data": {"f:beta": {}}}),
+    );
+    elsewhere["apiVersion"] = "v1beta1".into();
+    let others = [
+        entry("helm", "Update", "", &tool),
+        elsewhere.clone(),
+        entry("my-operator", "Update", "", &both()),
+        entry("kubectl-edit", "Update", "", &both()),
+    ];
+    let mut live = map(&json!({"old": "2"}), &others);
+    live["metadata"]["managedFields"]
+        .as_array_mut()
+        .unwrap()
+        .remove(0);
+    let after = claimed(&live, &[]).unwrap();
+    let managed = &after["metadata"]["managedFields"];
+    assert_eq!(managed[0]["manager"], "tidegate");
+    assert_eq!(
+        managed[0]["fieldsV1"],
+        json!({"f:metadata": {}, "f:data": {".": {}, "f:old": {}}, "f:spec": {"f:paused": {}}})
+    );
+    assert_eq!(
+        managed[1]["fieldsV1"],
+        json!({"f:metadata": {"f:finalizers": {"v:\"keep\"": {}}}, "f:spec": {"f:replicas": {}}})
+    );
+    assert_eq!(
+        managed[2], elsewhere,
+        "paths of another version mean other fields"
+    );
+    assert_eq!(
+        (&managed[3]["fieldsV1"], &managed[4]["fieldsV1"]),
+        (&both(), &both())
+    );
+    assert_eq!((&after["data"], &after["spec"]), (&live["data"], &live["spec"]));
+    assert_eq!(claimed(&map(&json!({}), &others[2..]), &[]), None);
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use tidegate_api::names;
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::object::ObjectId;
-use tidegate_core::takeover::{Handover, handover};
+use tidegate_core::takeover::{Handover, claimed, handover};
 
 use super::Run;
 use crate::call::Call;
@@ -17,7 +17,46 @@ use crate::error::{Class, Error};
 /// Rounds of a hand-over; each leaves at most the defaults of what it took away.
 const ROUNDS: usize = 3;
 
+/// What came of an apply in place of other tools.
+pub(super) enum Claim {
+    /// It went through: the answer.
+    Applied(Value),
+    /// There was nothing to claim, or it was refused: the object as it was before.
+    Refused(Value),
+}
+
 impl Run<'_> {
+    /// Applies an object with the fields of other tools as if they were ours: what git does not have goes in the same step.
+    /// Where the API server refuses that, the tools have their entries back.
+    pub(super) async fn apply_claimed(
+        &self,
+        object: &DesiredObject,
+        path: &str,
+        live: &Value,
+    ) -> Result<Claim, Error> {
+        let Some(claimed) = claimed(live, &object.ignored) else {
+            return Ok(Claim::Refused(live.clone()));
+        };
+        let ours = match self.rewrite(&object.id, path, live, &claimed).await {
+            Err(error) if error.class() == Class::Terminal => return Ok(Claim::Refused(live.clone())),
+            answer => answer?,
+        };
+        match self.apply_over(object, &ours).await {
+            // With the last child that it takes away, the API server also takes a map that we apply empty; the apply
+            // after this one puts it there again.
+            Ok((_, answer)) => Ok(Claim::Applied(self.apply_over(object, &answer).await?.1)),
+            Err(error) => {
+                let mut before = ours.clone();
+                before["metadata"]["managedFields"] = live["metadata"]["managedFields"].clone();
+                let before = self.rewrite(&object.id, path, &ours, &before).await;
+                match (error.class(), before) {
+                    (Class::Terminal, Ok(before)) => Ok(Claim::Refused(before)),
+                    _ => Err(error),
+                }
+            }
+        }
+    }
+
     /// Ends what other tools own of an object that was just applied for the first time. Returns it as it is then.
     pub(super) async fn relieve(
         &self,

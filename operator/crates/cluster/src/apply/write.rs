@@ -17,6 +17,7 @@ use tidegate_core::takeover::Former;
 
 use super::body::{Condition, serialise};
 use super::remove::is_ours;
+use super::rewrite::Claim;
 use super::{Done, Failure, Run};
 use crate::call::Call;
 use crate::error::{Class, Error, Refusal};
@@ -82,10 +83,13 @@ impl Run<'_> {
 
     /// Applied over what is there, and freed of what other tools own of it.
     async fn relieved(&self, object: &DesiredObject, path: &str, live: &Value) -> Result<Value, Error> {
-        let (_, live) = self.apply_over(object, live).await?;
         if object.apply == ApplyRule::Merge {
-            return Ok(live);
+            return Ok(self.apply_over(object, live).await?.1);
         }
+        let live = match self.apply_claimed(object, path, live).await? {
+            Claim::Applied(live) => live,
+            Claim::Refused(live) => self.apply_over(object, &live).await?.1,
+        };
         self.relieve(object, path, live).await
     }
 
