@@ -11,7 +11,7 @@ STEP := e2e/step.sh
 E2E_THREADS ?= 4
 FUZZ_SECONDS ?= 600
 
-.PHONY: demo test cluster cluster-stop run generate lint fuzz setup tools build unit e2e fmt-check generated clippy deny
+.PHONY: demo test cluster cluster-stop run generate lint fuzz setup tools build unit e2e fmt-check generated clippy deny e2e-oldest
 
 setup:
 	@$(STEP) setup e2e/setup.sh
@@ -64,9 +64,19 @@ unit: tools
 e2e: tools build
 	@$(STEP) "end-to-end tests" bash -c '$(CARGO) test --locked -p tidegate-e2e -- --test-threads=$(E2E_THREADS)'
 
+# On the oldest Kubernetes that is supported: the chart, the rules in the CRDs, and what a release, drift, a refusal and a
+# deletion ask of an API server. All else does not depend on its version.
+OLDEST_SUITE := releases:: drift:: deletion:: health:: expressions:: refusals::
+e2e-oldest: export TIDEGATE_E2E_KUBERNETES := oldest
+e2e-oldest: tools build
+	@$(STEP) "oldest control plane" e2e/tools/build.sh control-plane-oldest
+	@$(STEP) "chart and CRDs on it" bash -c '$(CARGO) test --locked -p tidegate-e2e --test api'
+	@$(STEP) "end-to-end tests on it" bash -c '$(CARGO) test --locked -p tidegate-e2e --test suite -- \
+		--test-threads=$(E2E_THREADS) $(OLDEST_SUITE)'
+
 # In this order: what fails soonest comes first, and nothing runs beside what it would slow down.
 test:
-	@$(STEP) "make test" $(MAKE) --no-print-directory -j1 setup fmt-check tools generated clippy deny unit e2e
+	@$(STEP) "make test" $(MAKE) --no-print-directory -j1 setup fmt-check tools generated clippy deny unit e2e e2e-oldest
 
 fuzz: setup
 	@$(STEP) "fuzz yaml" bash -c 'TIDEGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) run --locked -p tidegate-yaml --example fuzz_stream'

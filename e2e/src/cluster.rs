@@ -450,7 +450,7 @@ impl Cluster {
         })
     }
 
-    fn layout(&self) -> Result<&Layout> {
+    pub(crate) fn layout(&self) -> Result<&Layout> {
         let other = || {
             Error::Setup(
                 "an existing cluster's API server cannot be stopped; run this test locally".to_owned(),

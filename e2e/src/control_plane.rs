@@ -41,6 +41,7 @@ impl Layout {
             &dir.join("tokens.csv"),
             &format!("{token},e2e-admin,e2e-admin,\"system:masters\"\n"),
         )?;
+        write_private(&dir.join("audit.yaml"), crate::audit::POLICY)?;
         let (etcd_client, etcd_peer, api) = (free_port()?, free_port()?, free_port()?);
         Ok(Self {
             dir,
@@ -58,6 +59,11 @@ impl Layout {
 
     pub(crate) fn ca(&self) -> PathBuf {
         self.dir.join("api/apiserver.crt")
+    }
+
+    /// What the operator asked of the API server, a JSON object a line.
+    pub(crate) fn audit_log(&self) -> PathBuf {
+        self.dir.join("audit.log")
     }
 
     fn path(&self, name: &str) -> String {
@@ -105,6 +111,8 @@ impl Layout {
             format!("--secure-port={}", self.api),
             format!("--cert-dir={}", self.path("api")),
             format!("--token-auth-file={}", self.path("tokens.csv")),
+            format!("--audit-policy-file={}", self.path("audit.yaml")),
+            format!("--audit-log-path={}", self.audit_log().display()),
             "--authorization-mode=RBAC".to_owned(),
             "--enable-admission-plugins=ServiceAccount".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),

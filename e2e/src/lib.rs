@@ -1,6 +1,7 @@
 //! The end-to-end harness: a real control plane on loopback, real git servers, the real operator binary with the
 //! chart's rights and nothing more. Tests and the demo are built from these parts; nothing here ships.
 
+mod audit;
 pub mod cluster;
 mod control_plane;
 pub mod error;

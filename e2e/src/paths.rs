@@ -60,6 +60,52 @@ fn sweep() {
     }
 }
 
+/// Which Kubernetes the control plane is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kubernetes {
+    /// The newest one, which everything is tested on.
+    Newest,
+    /// The oldest one that is supported.
+    Oldest,
+}
+
+impl Kubernetes {
+    /// The one that `TIDEGATE_E2E_KUBERNETES` asks for, `newest` or `oldest`; the newest when it is not set.
+    ///
+    /// # Errors
+    /// When it has another value.
+    pub fn asked() -> Result<Self> {
+        match std::env::var("TIDEGATE_E2E_KUBERNETES").as_deref() {
+            Err(_) | Ok("" | "newest") => Ok(Self::Newest),
+            Ok("oldest") => Ok(Self::Oldest),
+            Ok(other) => Err(Error::Setup(format!(
+                "TIDEGATE_E2E_KUBERNETES={other}: write newest or oldest"
+            ))),
+        }
+    }
+
+    /// Its version as the module file pins it, without a `v`.
+    ///
+    /// # Errors
+    /// When the module file has none.
+    pub fn version(self) -> Result<String> {
+        let file = match self {
+            Self::Newest => "kubernetes/go.mod",
+            Self::Oldest => "kubernetes/oldest.mod",
+        };
+        pinned(file, "k8s.io/kubernetes")
+            .ok_or_else(|| Error::Bug(format!("e2e/tools/{file} pins no version of k8s.io/kubernetes")))
+    }
+
+    /// What e2e/tools/build.sh calls it.
+    fn control_plane(self) -> &'static str {
+        match self {
+            Self::Newest => "control-plane",
+            Self::Oldest => "control-plane-oldest",
+        }
+    }
+}
+
 /// One program of the control plane or a client of it.
 #[derive(Clone, Debug)]
 pub struct Tool {
@@ -73,7 +119,7 @@ pub struct Tool {
 /// in `KUBEBUILDER_ASSETS` where that has it, and builds it otherwise.
 ///
 /// # Errors
-/// When it has to be built and Go is missing or the build fails.
+/// When it has to be built and Go is missing or the build fails, or `TIDEGATE_E2E_KUBERNETES` is nonsense.
 pub fn tool(name: &str) -> Result<Tool> {
     if let Some(assets) = std::env::var_os("KUBEBUILDER_ASSETS") {
         let program = Path::new(&assets).join(name);
@@ -86,7 +132,7 @@ pub fn tool(name: &str) -> Result<Tool> {
     }
     let (binary, first) = match name {
         "kube-apiserver" | "kube-controller-manager" | "kube-scheduler" => {
-            ("control-plane", vec![name.to_owned()])
+            (Kubernetes::asked()?.control_plane(), vec![name.to_owned()])
         }
         other => (other, Vec::new()),
     };
@@ -129,16 +175,23 @@ pub fn build(tools: &[&str]) -> Result<()> {
 
 /// The built binary of the version go.mod pins. Reading go.mod here keeps an old binary from being taken for the new.
 fn built(binary: &str) -> Option<PathBuf> {
-    let (module, package) = match binary {
-        "control-plane" | "kubectl" => ("kubernetes", "k8s.io/kubernetes"),
-        "etcd" => ("etcd", "go.etcd.io/etcd/server/v3"),
-        "kwok" => ("kwok", "sigs.k8s.io/kwok"),
-        "helm" => ("helm", "helm.sh/helm/v3"),
+    let (name, version) = match binary {
+        "control-plane" | "kubectl" => (binary, Kubernetes::Newest.version().ok()?),
+        "control-plane-oldest" => ("control-plane", Kubernetes::Oldest.version().ok()?),
+        "etcd" => (binary, pinned("etcd/go.mod", "go.etcd.io/etcd/server/v3")?),
+        "kwok" => (binary, pinned("kwok/go.mod", "sigs.k8s.io/kwok")?),
+        "helm" => (binary, pinned("helm/go.mod", "helm.sh/helm/v3")?),
         _ => return None,
     };
-    let text = std::fs::read_to_string(root().join("e2e/tools").join(module).join("go.mod")).ok()?;
+    let path = root().join("e2e/.cache/bin").join(format!("{name}-{version}"));
+    path.is_file().then_some(path)
+}
+
+/// The version of a module that a file under e2e/tools requires.
+fn pinned(file: &str, package: &str) -> Option<String> {
+    let text = std::fs::read_to_string(root().join("e2e/tools").join(file)).ok()?;
     let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-    let version = text.lines().map(words).find_map(|line| {
+    text.lines().map(words).find_map(|line| {
         let line = if line.first().is_some_and(|w| w == "require") {
             &line[1..]
         } else {
@@ -148,9 +201,7 @@ fn built(binary: &str) -> Option<PathBuf> {
             [name, version, ..] if name == package => version.strip_prefix('v').map(str::to_owned),
             _ => None,
         }
-    })?;
-    let path = root().join("e2e/.cache/bin").join(format!("{binary}-{version}"));
-    path.is_file().then_some(path)
+    })
 }
 
 /// The custom resources that the chart brings, as `plural.group`, by the files of crds/.

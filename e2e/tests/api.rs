@@ -33,6 +33,24 @@ fn repository(spec: &str) -> String {
     )
 }
 
+/// Else a run on the oldest Kubernetes would prove nothing about it.
+#[tokio::test]
+async fn the_api_server_is_the_one_that_was_asked_for() {
+    if std::env::var_os("TIDEGATE_E2E_KUBECONFIG").is_some()
+        || std::env::var_os("KUBEBUILDER_ASSETS").is_some()
+    {
+        return;
+    }
+    let version = cluster()
+        .await
+        .kubectl(&["get", "--raw", "/version"])
+        .await
+        .unwrap();
+    let version: serde_json::Value = serde_json::from_str(&version).unwrap();
+    let asked = paths::Kubernetes::asked().unwrap().version().unwrap();
+    assert_eq!(version["gitVersion"], format!("v{asked}"));
+}
+
 #[tokio::test]
 async fn malformed_objects_are_refused_with_what_to_write() {
     let cluster = cluster().await;
@@ -56,6 +74,19 @@ async fn malformed_objects_are_refused_with_what_to_write() {
             application("{source: {name: s}, health: {timeout: 200h}}"),
             "spec.health.timeout",
             "between 1s and 168h",
+        ),
+        (
+            application(
+                "{source: {name: s}, health: {expressions: [{apiVersion: v1, kind: A, current: a.b}, \
+                 {apiVersion: v1, kind: A, current: a.c}]}}",
+            ),
+            "spec.health.expressions",
+            "duplicate entries for key [apiVersion=\"v1\",kind=\"A\"]",
+        ),
+        (
+            application("{source: {name: s}, health: {expressions: [{apiVersion: v1, kind: A}]}}"),
+            "spec.health.expressions[0].current",
+            "Required value",
         ),
         (
             application("{source: {name: s}, historyLimit: 0}"),

@@ -160,6 +160,7 @@ impl Shop {
         let plural = what.split('/').next().unwrap_or_default();
         let prefix = match plural {
             "deployments" | "statefulsets" => "/apis/apps/v1",
+            "jobs" => "/apis/batch/v1",
             "applications" | "releases" | "gitrepositories" | "inventories" => "/apis/tidegate.io/v1alpha1",
             _ => "/api/v1",
         };

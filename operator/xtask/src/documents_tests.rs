@@ -114,3 +114,46 @@ fn no_file_is_over_600_lines() {
         assert!(lines <= 600, "{}: {lines} lines", path.display());
     }
 }
+
+/// `major.minor` of Kubernetes that a module file of the end-to-end tests pins.
+fn kubernetes(module: &str) -> String {
+    let text = read(&format!("e2e/tools/kubernetes/{module}"));
+    let line = text
+        .lines()
+        .find(|l| l.trim().starts_with("k8s.io/kubernetes v"))
+        .unwrap();
+    let version = line.trim().trim_start_matches("k8s.io/kubernetes v");
+    version.rsplit_once('.').unwrap().0.to_owned()
+}
+
+#[test]
+fn the_supported_versions_of_kubernetes_are_the_tested_ones() {
+    let (oldest, newest) = (kubernetes("oldest.mod"), kubernetes("go.mod"));
+    let said = format!("Kubernetes {oldest} to {newest}");
+    assert!(
+        read("README.md").contains(&said),
+        "README.md does not say `{said}`"
+    );
+    let chart = format!("kubeVersion: \">={oldest}.0-0\"");
+    assert!(
+        read("charts/tidegate/Chart.yaml").contains(&chart),
+        "Chart.yaml does not say `{chart}`"
+    );
+}
+
+#[test]
+fn what_is_run_on_the_oldest_kubernetes_exists() {
+    let makefile = read("Makefile");
+    let line = makefile
+        .lines()
+        .find_map(|l| l.strip_prefix("OLDEST_SUITE := "))
+        .unwrap();
+    for filter in line.split_whitespace() {
+        let module = filter.strip_suffix("::").unwrap();
+        let file = format!("e2e/tests/suite/{module}.rs");
+        assert!(
+            root().join(&file).is_file(),
+            "the Makefile names {filter}, and there is no {file}"
+        );
+    }
+}

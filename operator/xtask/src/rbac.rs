@@ -24,7 +24,7 @@ pub(crate) const OPERATOR: &[Rule] = &[
     Rule {
         groups: &["tidegate.io"],
         resources: &["releases", "inventories"],
-        verbs: &["get", "list", "watch", "create", "patch", "update", "delete"],
+        verbs: &["get", "list", "create", "patch", "update", "delete"],
         why: "the operator's own records: written by it alone, trimmed by historyLimit",
     },
     Rule {
@@ -42,7 +42,7 @@ pub(crate) const OPERATOR: &[Rule] = &[
     Rule {
         groups: &[""],
         resources: &["pods"],
-        verbs: &["get", "list"],
+        verbs: &["list"],
         why: "the pod's own reason in the message of a failing workload",
     },
 ];

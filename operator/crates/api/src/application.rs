@@ -92,7 +92,10 @@ pub struct SourceReference {
     #[serde(default)]
     pub kind: SourceKind,
     /// Name of the source in the Application's namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub name: String,
     /// Directory in the repository, read recursively. `.tidegateignore` files are honoured.
     #[serde(default = "default_path")]
@@ -157,7 +160,10 @@ pub struct KubeConfig {
 #[serde(rename_all = "camelCase")]
 pub struct KubeConfigSecret {
     /// Name.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(
+        length(min = 1, max = 253),
+        regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+    )]
     pub name: String,
     /// Key of the data; `kubeconfig`, else `value`, when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -265,14 +271,50 @@ pub struct HealthSpec {
     #[serde(default = "default_health_timeout")]
     #[schemars(schema_with = "crate::schema::duration")]
     pub timeout: String,
+    /// Health of kinds that no general rule can judge, in CEL. The fields of the object are the variables. In the order
+    /// `inProgress`, `failed`, `current`, the first that is true counts; an object of which none is true is in progress,
+    /// and what reads a field that is not set is not true. Wins over the built-in rule of the kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(
+        length(max = 64),
+        extend(
+            "x-kubernetes-list-type" = "map",
+            "x-kubernetes-list-map-keys" = ["apiVersion", "kind"],
+        )
+    )]
+    pub expressions: Vec<HealthExpression>,
 }
 
 impl Default for HealthSpec {
     fn default() -> Self {
         Self {
             timeout: default_health_timeout(),
+            expressions: Vec::new(),
         }
     }
+}
+
+/// How objects of one kind are judged.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthExpression {
+    /// `group/version` of the kind, such as `example.com/v1`.
+    #[schemars(length(min = 1, max = 317))]
+    pub api_version: String,
+    /// Kind.
+    #[schemars(length(min = 1, max = 63))]
+    pub kind: String,
+    /// True when the object is healthy: `status.phase == 'Ready'`.
+    #[schemars(length(min = 1, max = 2048))]
+    pub current: String,
+    /// True when it cannot become healthy without a change. The release fails at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub failed: Option<String>,
+    /// True while work is under way, whatever the other two say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub in_progress: Option<String>,
 }
 
 fn default_health_timeout() -> String {

@@ -107,4 +107,29 @@ pub struct InventoryEntry {
     /// `tidegate.io/prune` as git said it when the object was applied last: `Enabled` or `Disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<String>,
+    /// `tidegate.io/wave` as git said it when the object was applied last. Deletion goes from the highest to the lowest.
+    #[serde(default, skip_serializing_if = "is_first_wave")]
+    #[schemars(range(min = -1000, max = 1000))]
+    pub wave: i32,
+    /// For the Job of a hook: its last run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<InventoryRun>,
+}
+
+/// The last run of a hook.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct InventoryRun {
+    /// Release that it runs for.
+    pub release: String,
+    /// What it came to: `Succeeded` or `Failed`. Absent until that was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_first_wave(wave: &i32) -> bool {
+    *wave == 0
 }

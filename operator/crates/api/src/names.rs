@@ -10,6 +10,15 @@ pub const LABEL_APPLICATION: &str = "tidegate.io/application";
 pub const ANNOTATION_OWNER: &str = "tidegate.io/owner";
 /// Annotation on applied objects, read from git only: `Disabled` keeps an object, `Enabled` lets a protected kind go.
 pub const ANNOTATION_PRUNE: &str = "tidegate.io/prune";
+/// Annotation on applied objects, read from git only: a number that orders them inside a release. Each wave waits for the
+/// health of the one before.
+pub const ANNOTATION_WAVE: &str = "tidegate.io/wave";
+/// Annotation on Jobs, read from git only: when a release runs them, `PreSync`, `PostSync` or `SyncFail`.
+pub const ANNOTATION_HOOK: &str = "tidegate.io/hook";
+/// Annotation on hooks, read from git only: which ended runs are deleted, `BeforeHookCreation`, `HookSucceeded`, `HookFailed`.
+pub const ANNOTATION_HOOK_DELETE_POLICY: &str = "tidegate.io/hook-delete-policy";
+/// Annotation that the operator puts on a hook's Job: the Release that it runs for. Never proof of it.
+pub const ANNOTATION_RELEASE: &str = "tidegate.io/release";
 /// Annotation on live objects only: `<until> <reason>` pauses drift correction of that object.
 pub const ANNOTATION_HOLD: &str = "tidegate.io/hold";
 /// Annotation on our kinds: any new value asks for a reconcile now.

@@ -22,6 +22,7 @@ use tidegate_core::catalog::Catalog;
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::digest::DigestKey;
 use tidegate_core::gate::Approved;
+use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::Sealed;
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
@@ -56,6 +57,8 @@ pub struct ExecuteContext<'a> {
     pub owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
     /// Deletes with these instead: what was applied as another account goes as that one.
     pub remover: Option<Clients>,
+    /// The expressions that judge the health of what was applied.
+    pub health: &'a HealthRules,
     /// For the digests of what was applied.
     pub key: &'a DigestKey,
     /// Stops before the next object; what is in flight is waited for, since its answer must be recorded.
@@ -235,9 +238,15 @@ async fn tell(outcomes: &mpsc::Sender<Outcome>, id: &ObjectId, result: Result<Do
     }
 }
 
-/// Steps that may run together: same stage, and applies never with deletes.
+/// Steps that may run together: same wave and stage, and applies never with deletes.
 fn batches(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
-    let kind = |step: &Step| (step.stage, matches!(step.action, Action::Delete { .. }));
+    let kind = |step: &Step| {
+        (
+            step.wave,
+            step.stage,
+            matches!(step.action, Action::Delete { .. }),
+        )
+    };
     steps.chunk_by(move |a, b| kind(a) == kind(b))
 }
 

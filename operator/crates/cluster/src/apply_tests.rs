@@ -7,6 +7,7 @@ use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::{PruneRule, Rendered};
 use tidegate_core::gate::{self, Decision};
+use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::{Entry, InventorySet};
 use tidegate_core::object::Location;
 use tidegate_core::plan::{Inputs, Live, plan, teardown};
@@ -61,6 +62,7 @@ fn desired(kind: &str, name: &str) -> DesiredObject {
         prune: PruneRule::Default,
         force: false,
         apply: ApplyRule::Always,
+        wave: 0,
     }
 }
 
@@ -142,6 +144,7 @@ async fn run_with(
         adopt,
         owner_lives: &|_| true,
         remover: None,
+        health: &HealthRules::default(),
         key: &key,
         cancel,
         concurrency: 4,
@@ -278,6 +281,8 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         version: "v1".to_owned(),
         sealed,
         prune: PruneRule::Default,
+        wave: 0,
+        run: None,
     };
     set.entries
         .insert(ObjectId::new("", "ConfigMap", "shop", name), entry);

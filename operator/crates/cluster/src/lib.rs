@@ -28,4 +28,4 @@ pub use error::{Class, Error};
 pub use lease::LeaseGuard;
 pub use metrics::KubeMetrics;
 pub use schemas::SchemaCache;
-pub use watch::{Ignored, LiveMap};
+pub use watch::{Lenses, LiveMap};

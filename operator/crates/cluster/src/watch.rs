@@ -14,7 +14,7 @@ use serde_json::Value;
 use tidegate_api::names;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::digest::DigestKey;
-use tidegate_core::live::{LiveRecord, reduce};
+use tidegate_core::live::{Lens, LiveRecord, reduce_by};
 use tidegate_core::object::{ObjectId, api_version};
 use tidegate_core::plan::Live;
 use tokio::sync::{Notify, watch};
@@ -36,9 +36,9 @@ pub struct LiveMap {
     stop: CancellationToken,
 }
 
-/// Tells the JSON pointers of the fields of an object that others may set: as the inventory has them sealed, or as the
-/// plan has them that is being carried out.
-pub type Ignored = Arc<dyn Fn(&ObjectId) -> Arc<[String]> + Send + Sync>;
+/// Tells what an Application says of an object: as the inventory has it sealed, or as the plan has it that is being
+/// carried out.
+pub type Lenses = Arc<dyn Fn(&ObjectId) -> Lens + Send + Sync>;
 
 struct Shared {
     clients: Clients,
@@ -46,7 +46,7 @@ struct Shared {
     namespace: String,
     labels: String,
     key: DigestKey,
-    ignored: Ignored,
+    lenses: Lenses,
     kinds: Mutex<Kinds>,
     /// Changed since they were asked for last. Bounded by the number of objects: a set, not a queue.
     changed: Mutex<HashSet<ObjectId>>,
@@ -56,9 +56,9 @@ struct Shared {
 }
 
 impl LiveMap {
-    /// A map of the objects that carry this installation's label. Watches nothing yet. `ignored` is asked at each event.
-    pub fn new(clients: Clients, installation: &str, key: DigestKey, ignored: Ignored) -> Self {
-        Self::within(String::new(), clients, installation, key, ignored)
+    /// A map of the objects that carry this installation's label. Watches nothing yet. `lenses` is asked at each event.
+    pub fn new(clients: Clients, installation: &str, key: DigestKey, lenses: Lenses) -> Self {
+        Self::within(String::new(), clients, installation, key, lenses)
     }
 
     /// As [`LiveMap::new`], of one namespace: for clients that may not watch more.
@@ -67,7 +67,7 @@ impl LiveMap {
         clients: Clients,
         installation: &str,
         key: DigestKey,
-        ignored: Ignored,
+        lenses: Lenses,
     ) -> Self {
         let stop = CancellationToken::new();
         let shared = Shared {
@@ -75,7 +75,7 @@ impl LiveMap {
             namespace,
             labels: format!("{}={installation}", names::LABEL_MANAGED_BY),
             key,
-            ignored,
+            lenses,
             kinds: Mutex::default(),
             changed: Mutex::default(),
             wake: Notify::new(),
@@ -173,8 +173,8 @@ impl LiveMap {
         self.shared.kinds().put(&gvk, id, record, Seen::InAnswer);
     }
 
-    /// Reads an object again. For a record that was made before it was known what is ignored: see
-    /// [`tidegate_core::plan::comparable`]. Does nothing for a kind that is not watched at this version.
+    /// Reads an object again. For a record that was made before it was known what is ignored or by what health is
+    /// judged: see [`tidegate_core::plan::comparable`] and [`Lens::judged`]. Does nothing for a kind that is not watched at this version.
     pub async fn reread(&self, id: &ObjectId, version: &str) -> Result<(), Error> {
         let gvk = Gvk::new(&id.group, version, &id.kind);
         let Some(plural) = self.shared.kinds().plural(&gvk) else {
@@ -196,8 +196,9 @@ impl LiveMap {
 
 impl Shared {
     fn reduce(&self, object: &Value) -> Option<(ObjectId, LiveRecord)> {
-        let ignored = ObjectId::of(object).map(|id| (self.ignored)(&id))?;
-        reduce(object, &self.key, jiff::Timestamp::now(), &ignored)
+        let lens = ObjectId::of(object).map(|id| (self.lenses)(&id))?;
+        let now = jiff::Timestamp::now();
+        reduce_by(lens.health.as_deref(), object, &self.key, now, &lens.ignored)
     }
 
     fn kinds(&self) -> MutexGuard<'_, Kinds> {

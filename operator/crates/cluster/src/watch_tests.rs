@@ -45,7 +45,7 @@ fn map(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> (LiveMap, cra
         clients,
         "tg",
         DigestKey::new([7; 32]),
-        Arc::new(|_| Arc::default()),
+        Arc::new(|_| Lens::default()),
     );
     let info = KindInfo {
         plural: "configmaps".into(),
@@ -163,7 +163,7 @@ async fn an_answer_enters_at_once_unless_the_watch_is_past_it() {
     });
     map.wait_synced(&[gvk()], SOON).await.unwrap();
     let record = |name: &str, version: &str| {
-        let (_, record) = reduce(
+        let (_, record) = tidegate_core::live::reduce(
             &full(name, version, "new"),
             &DigestKey::new([7; 32]),
             jiff::Timestamp::UNIX_EPOCH,
@@ -244,6 +244,30 @@ async fn a_kind_that_is_no_longer_served_ends_with_its_records() {
         requests,
         "it is not asked for any more"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_version_is_news_when_other_expressions_judged_it() {
+    let (map, _) = map(|seen| {
+        if is_watch(seen) {
+            Reply::Lines(Vec::new(), 1_000_000)
+        } else {
+            list("10", &[object("a", "5", "x")])
+        }
+    });
+    map.wait_synced(&[gvk()], SOON).await.unwrap();
+    let known = || map.snapshot_for([(&id("a"), "v1")])[&id("a")].clone();
+    let mut judged = known();
+    judged.message = "not true yet".to_owned();
+    map.record(id("a"), "v1", judged.clone());
+    assert_eq!(known().message, "", "nothing new in the same version");
+    judged.judged_by = Some("other".to_owned());
+    map.record(id("a"), "v1", judged.clone());
+    assert_eq!(known(), judged);
+    judged.judged_by = None;
+    judged.resource_version = "4".to_owned();
+    map.record(id("a"), "v1", judged);
+    assert_eq!(known().resource_version, "5", "an older version is no news");
 }
 
 #[tokio::test(start_paused = true)]

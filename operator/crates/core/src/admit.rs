@@ -2,7 +2,9 @@
 //!
 //! Rules: semantics.md "Plan, admissibility, limits"; hostile-input.md row "manifests".
 
+mod hook;
 mod secret;
+mod wave;
 
 use std::collections::HashMap;
 
@@ -14,8 +16,10 @@ use crate::apply_rule::ApplyRule;
 use crate::catalog::{Catalog, Gvk};
 use crate::desired::{DesiredObject, PruneRule, RawObject, Rendered};
 use crate::digest::DigestKey;
+use crate::hook::{DeletePolicy, Hook, MAX_HOOKS, Point};
 use crate::ignore;
-use crate::object::{ObjectId, split_api_version};
+use crate::object::{Location, ObjectId, split_api_version};
+use crate::order::{WAVES, parse_wave};
 use crate::ownership::Owner;
 use crate::problem::{Problem, field_path};
 use crate::schema::SchemaSet;
@@ -61,8 +65,9 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
     let (catalog, schemas) = with_own_crds(&raw, context);
     let mut problems = ignore_faults(context.ignore);
     let mut objects: Vec<DesiredObject> = Vec::with_capacity(raw.len());
-    let mut seen: HashMap<ObjectId, usize> = HashMap::with_capacity(raw.len());
+    let mut hooks: Vec<Hook> = Vec::new();
     let mut left_out = Vec::new();
+    let mut seen: HashMap<ObjectId, Location> = HashMap::with_capacity(raw.len());
     for mut object in raw {
         if object.value.pointer(APPLY).and_then(Value::as_str) == Some("Ignore") {
             // As though git did not have it: whatever is wrong with it, too.
@@ -80,7 +85,7 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
             name: id.to_string(),
             problems: &mut problems,
         };
-        if let Some(first) = seen.get(&id).map(|i: &usize| &objects[*i].location) {
+        if let Some(first) = seen.get(&id) {
             let message = format!("is also defined at {first}; keep one of the two");
             check.problem("DuplicateObject", "", message);
         }
@@ -93,17 +98,37 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         let prune = check.prune_rule();
         let force = check.force(context.force);
         let apply = check.apply_rule();
+        let wave = check.wave();
+        let hook = check.hook(&id, hooks.len());
         if problems.len() == before {
-            seen.insert(id.clone(), objects.len());
-            objects.push(finish(object, id, (prune, force, apply), context));
+            seen.insert(id.clone(), object.location.clone());
+            let object = DesiredObject {
+                prune,
+                wave,
+                force,
+                apply,
+                ..finish(object, id, context)
+            };
+            match hook {
+                Some((point, delete)) => hooks.push(Hook {
+                    point,
+                    delete,
+                    job: object,
+                }),
+                None => objects.push(object),
+            }
         }
     }
+    problems.extend(wave::contradictions(&objects));
     if problems.is_empty() {
         let scaled = ignore::autoscaled(&objects);
         for object in &mut objects {
             object.ignore(ignore::ignored(object, context.ignore, &scaled), context.key);
         }
-        return Ok(Rendered::beside(objects, left_out, context.key));
+        for hook in &mut hooks {
+            hook.job.ignore(Vec::new(), context.key);
+        }
+        return Ok(Rendered::whole(objects, hooks, left_out, context.key));
     }
     problems.sort_by(|a, b| a.location.cmp(&b.location));
     Err(problems)
@@ -282,12 +307,7 @@ const SERVER_SET: [&str; 8] = [
 ];
 
 /// Annotations that mean something, but not in this version: applying the object as if they were absent would be a guess.
-const NOT_YET: [&str; 4] = [
-    "tidegate.io/wave",
-    "tidegate.io/hook",
-    "tidegate.io/hook-delete-policy",
-    "tidegate.io/substitute",
-];
+const NOT_YET: [&str; 1] = ["tidegate.io/substitute"];
 
 struct Check<'a> {
     object: &'a RawObject,
@@ -340,7 +360,14 @@ impl Check<'_> {
         let Some(annotations) = value.pointer("/metadata/annotations").and_then(Value::as_object) else {
             return;
         };
-        let reserved = |key: &str| key == names::ANNOTATION_OWNER || key == names::ANNOTATION_HOLD;
+        let reserved = |key: &str| {
+            [
+                names::ANNOTATION_OWNER,
+                names::ANNOTATION_HOLD,
+                names::ANNOTATION_RELEASE,
+            ]
+            .contains(&key)
+        };
         for key in annotations.keys().filter(|k| reserved(k)) {
             let message = "belongs on live objects only and is not read from git; remove it".to_owned();
             self.problem(
@@ -422,6 +449,33 @@ impl Check<'_> {
         }
     }
 
+    fn wave(&mut self) -> i32 {
+        let pointer = "/metadata/annotations/tidegate.io~1wave";
+        let Some(text) = self.object.value.pointer(pointer).and_then(Value::as_str) else {
+            return 0;
+        };
+        parse_wave(text).unwrap_or_else(|| {
+            let (least, most) = (WAVES.start(), WAVES.end());
+            let message = format!("must be a whole number from {least} to {most} in quotes, not `{text}`");
+            self.problem("InvalidField", pointer, message);
+            0
+        })
+    }
+
+    fn hook(&mut self, id: &ObjectId, before: usize) -> Option<(Point, DeletePolicy)> {
+        let hook = hook::read(id, &self.object.value).unwrap_or_else(|faults| {
+            for (pointer, message) in faults {
+                self.problem("InvalidHook", &pointer, message);
+            }
+            None
+        })?;
+        if before >= MAX_HOOKS {
+            let message = format!("an Application has at most {MAX_HOOKS} hooks; do more in one Job");
+            self.problem("InvalidHook", "", message);
+        }
+        Some(hook)
+    }
+
     fn size(&mut self) {
         let size = serde_json::to_vec(&self.object.value).map_or(usize::MAX, |bytes| bytes.len());
         if size > MAX_OBJECT_BYTES {
@@ -445,12 +499,7 @@ impl Check<'_> {
 
 /// Brings an object into the form that is applied: namespace filled in, blanks of generators dropped, owner and
 /// label added.
-fn finish(
-    object: RawObject,
-    id: ObjectId,
-    (prune, force, apply): (PruneRule, bool, ApplyRule),
-    context: &Context<'_>,
-) -> DesiredObject {
+fn finish(object: RawObject, id: ObjectId, context: &Context<'_>) -> DesiredObject {
     let RawObject {
         value: mut body,
         location,
@@ -490,9 +539,10 @@ fn finish(
         // Taken when it is known what is ignored, for which the whole set is needed.
         digest: String::new(),
         ignored: Vec::new(),
-        prune,
-        force,
-        apply,
+        prune: PruneRule::Default,
+        wave: 0,
+        force: false,
+        apply: ApplyRule::Always,
     }
 }
 

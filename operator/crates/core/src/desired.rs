@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::apply_rule::ApplyRule;
 use crate::digest::DigestKey;
+use crate::hook::{Hook, Point};
 use crate::object::{Location, ObjectId};
 
 /// Finds the line of a field in the file it was read from.
@@ -89,6 +90,8 @@ pub struct DesiredObject {
     pub force: bool,
     /// How it is applied; never `Ignore`.
     pub apply: ApplyRule,
+    /// Wave that it is applied in (annotation `tidegate.io/wave`): see [`crate::wave`].
+    pub wave: i32,
 }
 
 impl DesiredObject {
@@ -109,6 +112,8 @@ impl DesiredObject {
 pub struct Rendered {
     /// The objects.
     pub objects: Vec<DesiredObject>,
+    /// Jobs that a release runs; they are no objects of the set.
+    pub hooks: Vec<Hook>,
     /// Objects that git has and does not want to be looked at: neither applied nor pruned. Sorted.
     pub left_out: Vec<ObjectId>,
     /// Keyed digest over identities and bodies; the same set has the same digest whatever its order in the files.
@@ -116,16 +121,27 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Sorts the objects and takes the digest.
+    /// A set without hooks.
     pub fn new(objects: Vec<DesiredObject>, key: &DigestKey) -> Self {
-        Self::beside(objects, Vec::new(), key)
+        Self::with_hooks(objects, Vec::new(), key)
     }
 
-    /// As [`Rendered::new`], with the objects that are left out.
-    pub fn beside(mut objects: Vec<DesiredObject>, mut left_out: Vec<ObjectId>, key: &DigestKey) -> Self {
+    /// Sorts the objects and takes the digest.
+    pub fn with_hooks(objects: Vec<DesiredObject>, hooks: Vec<Hook>, key: &DigestKey) -> Self {
+        Self::whole(objects, hooks, Vec::new(), key)
+    }
+
+    /// As [`Rendered::with_hooks`], with the objects that are left out.
+    pub fn whole(
+        mut objects: Vec<DesiredObject>,
+        mut hooks: Vec<Hook>,
+        mut left_out: Vec<ObjectId>,
+        key: &DigestKey,
+    ) -> Self {
         left_out.sort_unstable();
         left_out.dedup();
         objects.sort_by(|a, b| a.id.cmp(&b.id));
+        hooks.sort_by(|a, b| a.job.id.cmp(&b.job.id));
         let mut digester = key.start();
         for object in &objects {
             digester
@@ -133,14 +149,32 @@ impl Rendered {
                 .part(object.version.as_bytes())
                 .part(object.digest.as_bytes());
         }
+        for hook in &hooks {
+            // The annotations are in the body.
+            digester
+                .part(b"hook")
+                .part(hook.job.id.key().as_bytes())
+                .part(hook.job.digest.as_bytes());
+        }
         for id in &left_out {
-            digester.part(id.key().as_bytes());
+            digester.part(b"left out").part(id.key().as_bytes());
         }
         Self {
             digest: digester.finish(),
             objects,
+            hooks,
             left_out,
         }
+    }
+
+    /// True when the commit has it, as an object or as a hook.
+    pub fn names(&self, id: &ObjectId) -> bool {
+        self.get(id).is_some() || self.hooks.iter().any(|hook| hook.job.id == *id)
+    }
+
+    /// Hooks of one point, by identity.
+    pub fn hooks_at(&self, point: Point) -> impl Iterator<Item = &Hook> {
+        self.hooks.iter().filter(move |hook| hook.point == point)
     }
 
     /// Finds an object.

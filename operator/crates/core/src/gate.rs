@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use tidegate_api::Suspend;
 
 use crate::plan::Plan;
+use crate::wave::Due;
 
 /// Proof that the gate was asked. Made by [`decide`] only.
 #[derive(Clone, Debug)]
@@ -22,6 +23,19 @@ impl<T> Approved<T> {
     /// When.
     pub fn at(&self) -> Timestamp {
         self.at
+    }
+}
+
+impl Approved<Plan> {
+    /// The part of it that is due: fewer steps, never others. What is forgotten goes with the last part.
+    pub fn part(&self, due: &Due) -> Self {
+        let mut part = self.clone();
+        part.inner.steps.retain(|step| due.now.contains(&step.id));
+        part.inner.more = !due.last;
+        if part.inner.more {
+            part.inner.forgotten.clear();
+        }
+        part
     }
 }
 

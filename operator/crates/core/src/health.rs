@@ -8,6 +8,7 @@
 
 mod cluster;
 mod conditions;
+pub mod expressions;
 mod fields;
 mod jobs;
 mod pods;
@@ -18,6 +19,7 @@ mod workloads;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use expressions::HealthRule;
 pub use pods::{failed_by_pods, pod_reason};
 pub use selector::selector_of;
 
@@ -106,6 +108,12 @@ const RULES: &[(&str, &str, Rule)] = &[
 /// Never fails: what is not a Kubernetes object is `Unknown`. `now` is used only for the short graces after which a
 /// repeated refusal counts as failed (a pod that cannot be scheduled, replicas that cannot be created).
 pub fn assess(object: &Value, now: Timestamp) -> Health {
+    assess_by(None, object, now)
+}
+
+/// As [`assess`], by the expressions of the object's kind in place of the rules here, where there are some. An object that
+/// is being deleted is terminating, whatever they say.
+pub fn assess_by(rule: Option<&HealthRule>, object: &Value, now: Timestamp) -> Health {
     let (Some(kind), Some(api_version)) = (
         fields::string(object, "/kind"),
         fields::string(object, "/apiVersion"),
@@ -118,6 +126,9 @@ pub fn assess(object: &Value, now: Timestamp) -> Health {
     };
     if fields::string(object, "/metadata/deletionTimestamp").is_some() {
         return Health::new(HealthStatus::Terminating, "Terminating", terminating(object));
+    }
+    if let Some(rule) = rule {
+        return rule.judge(object);
     }
     if let Some(stale) = unobserved(object) {
         return stale;

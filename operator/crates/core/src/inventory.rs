@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
-use tidegate_api::inventory::{InventoryEntry, InventorySpec, Place};
+use tidegate_api::inventory::{InventoryEntry, InventoryRun, InventorySpec, Place};
 
 use crate::apply_rule::ApplyRule;
 use crate::desired::PruneRule;
+use crate::hook::{Outcome, Run};
 use crate::object::ObjectId;
 
 /// Entries kept readable in one object; more are packed.
@@ -25,6 +26,10 @@ pub struct Entry {
     pub sealed: Option<Sealed>,
     /// What git said about pruning when it was applied last.
     pub prune: PruneRule,
+    /// Wave that it was applied in last.
+    pub wave: i32,
+    /// For the Job of a hook: its last run. Such an object neither drifts nor counts in health.
+    pub run: Option<Run>,
 }
 
 /// The API server's answer to the last apply.
@@ -134,6 +139,11 @@ pub enum ReadError {
 }
 
 impl InventorySet {
+    /// Entries of objects that are kept as git says: all but the runs of hooks.
+    pub fn kept(&self) -> impl Iterator<Item = (&ObjectId, &Entry)> {
+        self.entries.iter().filter(|(_, entry)| entry.run.is_none())
+    }
+
     /// Splits the set into specs of Inventory objects, one for each shard of the layout, empty ones included.
     pub fn to_specs(&self, application: &str, application_uid: &str, layout: Layout) -> Vec<InventorySpec> {
         let count = |n: usize| i32::try_from(n).unwrap_or(i32::MAX);
@@ -245,6 +255,12 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         ignored: sealed.map(|s| s.ignored.clone()).unwrap_or_default(),
         apply: sealed.and_then(|s| s.apply.as_str()).map(str::to_owned),
         prune: entry.prune.as_str().map(str::to_owned),
+        wave: entry.wave,
+        run: entry.run.as_ref().map(|run| InventoryRun {
+            release: run.release.clone(),
+            outcome: run.outcome.map(|outcome| outcome.as_str().to_owned()),
+            message: (!run.why.is_empty()).then(|| run.why.clone()),
+        }),
     }
 }
 
@@ -270,6 +286,12 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         version: entry.version.clone(),
         sealed,
         prune,
+        wave: entry.wave,
+        run: entry.run.as_ref().map(|run| Run {
+            release: run.release.clone(),
+            outcome: run.outcome.as_deref().and_then(Outcome::parse),
+            why: run.message.clone().unwrap_or_default(),
+        }),
     }
 }
 

@@ -5,12 +5,15 @@
 //! ownership change only through admission or a writer that borrows our manager's name). Containers count as present:
 //! a container that is a leaf is either atomic, and leaves our set when another changes it, or was applied empty.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 use tidegate_api::names;
 
 use crate::additions::foreign;
 use crate::digest::{DigestKey, Digester};
-use crate::health::{Health, HealthStatus, assess};
+use crate::health::expressions::HealthRule;
+use crate::health::{Health, HealthStatus, assess_by};
 use crate::managed::{Fields, our_fields, step};
 use crate::object::ObjectId;
 use crate::pointer::{self, Below, Segments};
@@ -28,6 +31,8 @@ pub struct LiveRecord {
     pub foreign: Vec<String>,
     /// JSON pointers that both leave out. Records that leave out different fields cannot be compared.
     pub ignored: Vec<String>,
+    /// Fingerprint of the expressions that judged its health; `None` for the rules of kinds.
+    pub judged_by: Option<String>,
     /// Health of the object by itself.
     pub health: HealthStatus,
     /// Why it is not healthy; empty when it is.
@@ -38,6 +43,22 @@ pub struct LiveRecord {
     pub hold: Option<String>,
     /// Manager and time of the newest foreign write, for the message about a drift.
     pub last_foreign_manager: Option<String>,
+}
+
+/// What an Application says of a live object beside its body.
+#[derive(Clone, Debug, Default)]
+pub struct Lens {
+    /// JSON pointers of fields that others may set.
+    pub ignored: Arc<[String]>,
+    /// The expressions that judge its health.
+    pub health: Option<Arc<HealthRule>>,
+}
+
+impl Lens {
+    /// True when a record was made by this rule of health.
+    pub fn judged(&self, record: &LiveRecord) -> bool {
+        record.judged_by.as_deref() == self.health.as_ref().map(|rule| rule.fingerprint())
+    }
 }
 
 /// A break-glass hold on one live object.
@@ -70,16 +91,28 @@ pub fn reduce(
     now: jiff::Timestamp,
     ignored: &[String],
 ) -> Option<(ObjectId, LiveRecord)> {
+    reduce_by(None, object, key, now, ignored)
+}
+
+/// As [`reduce`], with the health that these expressions tell.
+pub fn reduce_by(
+    rule: Option<&HealthRule>,
+    object: &Value,
+    key: &DigestKey,
+    now: jiff::Timestamp,
+    ignored: &[String],
+) -> Option<(ObjectId, LiveRecord)> {
     let id = ObjectId::of(object)?;
     let metadata = &object["metadata"];
     let text = |field: &str| metadata[field].as_str().unwrap_or_default().to_owned();
-    let Health { status, message, .. } = assess(object, now);
+    let Health { status, message, .. } = assess_by(rule, object, now);
     let record = LiveRecord {
         uid: text("uid"),
         resource_version: text("resourceVersion"),
         ours: ours_digest(object, key, ignored),
         foreign: foreign(object, key, ignored),
         ignored: ignored.to_vec(),
+        judged_by: rule.map(|rule| rule.fingerprint().to_owned()),
         health: status,
         message: if status == HealthStatus::Current {
             String::new()

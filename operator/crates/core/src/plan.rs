@@ -12,10 +12,11 @@ use crate::additions::any_added;
 use crate::apply_rule::ApplyRule;
 use crate::desired::{DesiredObject, PruneRule, Rendered};
 use crate::digest::DigestKey;
+use crate::hook::Run;
 use crate::inventory::{Entry, InventorySet, Sealed};
 use crate::live::LiveRecord;
 use crate::object::ObjectId;
-use crate::order::{Stage, never_pruned_by_default};
+use crate::order::{Departure, Stage, never_pruned_by_default};
 use crate::recreate::{Found, instead};
 
 /// One conditional mutation.
@@ -64,7 +65,7 @@ pub enum Cause {
     Drifted,
     /// People added something beside our fields: it is taken away.
     Added,
-    /// The live object is gone.
+    /// The live object is gone, or another one has its place.
     Missing,
     /// The commit no longer has it, or the Application is being deleted.
     Removed,
@@ -81,16 +82,21 @@ pub struct Step {
     pub action: Action,
     /// Why.
     pub cause: Cause,
+    /// When: wave before stage.
+    pub wave: i32,
     /// When.
     pub stage: Stage,
     /// What people may own beside our fields, as it was sealed. `None` accepts what the answer has.
     pub accepted: Option<Vec<String>>,
+    /// For the Job of a hook: the run that the step is about. The entry stays after a deletion, and has it.
+    pub run: Option<Run>,
 }
 
 /// Everything to do, in order. A value of this type can do nothing yet: see [`crate::gate`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// Steps: applies by stage, then deletes by reversed stage; within a stage by identity.
+    /// Steps: applies by wave and stage, then deletes in the reverse order, each group after the other: see
+    /// [`crate::wave`]. Within a group by identity.
     pub steps: Vec<Step>,
     /// The desired set that the bodies come from.
     pub rendered: Arc<Rendered>,
@@ -100,6 +106,8 @@ pub struct Plan {
     pub forgotten: Vec<Forgotten>,
     /// Keyed digest over identity, action and desired digest of each step.
     pub digest: String,
+    /// True for a part of a plan that more follows.
+    pub more: bool,
 }
 
 /// An inventory entry that goes without a deletion.
@@ -181,6 +189,8 @@ impl Plan {
             let entry = set.entries.entry(step.id.clone()).or_default();
             entry.version = step.version.to_string();
             entry.prune = prune;
+            entry.wave = step.wave;
+            entry.run.clone_from(&step.run);
             if matches!(step.action, Action::Create | Action::Recreate { .. }) {
                 entry.sealed = None;
             }
@@ -218,20 +228,22 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
                     version: object.version.clone(),
                     action,
                     cause,
+                    wave: object.wave,
                     stage,
                     accepted,
+                    run: None,
                 });
             }
             None => unchanged += 1,
         }
     }
-    steps.sort_by(|a, b| (a.stage, &a.id).cmp(&(b.stage, &b.id)));
+    steps.sort_by(|a, b| (a.wave, a.stage, &a.id).cmp(&(b.wave, b.stage, &b.id)));
     let left_out = |id: &ObjectId| inputs.rendered.left_out.binary_search(id).is_ok();
     let gone = inputs
         .inventory
         .entries
         .iter()
-        .filter(|(id, _)| inputs.rendered.get(id).is_none());
+        .filter(|(id, _)| !inputs.rendered.names(id));
     let removal = removals(gone, inputs.live, inputs.prune, left_out);
     steps.extend(removal.steps);
     seal_plan(
@@ -273,15 +285,17 @@ fn apply_action(
         uid: sealed.uid.clone(),
     };
     let changed = sealed.desired != object.digest || *applied_version != *object.version;
+    // What comes back with another content is no mere correction.
+    let gone = if changed { Cause::Changed } else { Cause::Missing };
     if once && sealed.apply == ApplyRule::IfNotPresent {
-        let gone = live.is_none() && inputs.drift == DriftMode::Correct;
-        return gone.then_some((Action::Create, Cause::Missing));
+        let absent = live.is_none() && inputs.drift == DriftMode::Correct;
+        return absent.then_some((Action::Create, Cause::Missing));
     }
     match live {
-        None => (changed || inputs.drift == DriftMode::Correct).then_some((Action::Create, Cause::Missing)),
+        None => (changed || inputs.drift == DriftMode::Correct).then_some((Action::Create, gone)),
         // Nothing can be applied to an object on its way out; when it is gone it is missing, and made anew.
         Some(live) if live.deleting => None,
-        Some(live) if live.uid != sealed.uid => Some((Action::Create, Cause::Missing)),
+        Some(live) if live.uid != sealed.uid => Some((Action::Create, gone)),
         Some(_) if changed => Some((update(), Cause::Changed)),
         Some(live) => {
             let cause = correction(sealed, live, inputs.drift, inputs.additions, inputs.now)?;
@@ -365,13 +379,15 @@ fn removals<'a>(
             version: entry.version.as_str().into(),
             action: Action::Delete { uid },
             cause: Cause::Removed,
+            wave: entry.wave,
             stage: Stage::of(id),
             accepted: None,
+            run: None,
         });
     }
     removal
         .steps
-        .sort_by(|a, b| (b.stage, &a.id).cmp(&(a.stage, &b.id)));
+        .sort_by(|a, b| (Departure::of(a.wave, &a.id), &a.id).cmp(&(Departure::of(b.wave, &b.id), &b.id)));
     removal
 }
 
@@ -390,7 +406,7 @@ fn kept(id: &ObjectId, entry: &Entry, delete: bool) -> Option<&'static str> {
     }
 }
 
-fn seal_plan(
+pub(crate) fn seal_plan(
     steps: Vec<Step>,
     rendered: Arc<Rendered>,
     unchanged: usize,
@@ -411,5 +427,6 @@ fn seal_plan(
         rendered,
         unchanged,
         forgotten,
+        more: false,
     }
 }

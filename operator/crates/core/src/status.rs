@@ -42,7 +42,7 @@ pub fn observe(
     now: Timestamp,
 ) -> Observed {
     let mut seen = Observed::default();
-    for (id, entry) in &inventory.entries {
+    for (id, entry) in inventory.kept() {
         seen.counts.total += 1;
         let record = live.get(id);
         match record.map(|r| r.health) {

@@ -8,6 +8,7 @@ use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Catalog, Gvk, KindInfo};
 use tidegate_core::desired::{RawObject, Rendered};
 use tidegate_core::digest::DigestKey;
+use tidegate_core::hook::Point;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::ownership::Owner;
 use tidegate_core::problem::Problem;
@@ -20,6 +21,7 @@ fn catalog() -> Catalog {
         ("", "Secret", "secrets", true),
         ("", "Namespace", "namespaces", false),
         ("apps", "Deployment", "deployments", true),
+        ("batch", "Job", "jobs", true),
         (
             "apiextensions.k8s.io",
             "CustomResourceDefinition",
@@ -69,6 +71,14 @@ fn config_map(extra: &Value) -> Value {
     let mut value = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "a" } });
     merge(&mut value, extra);
     value
+}
+
+fn hook(point: &str, policy: &str, spec: &Value) -> Value {
+    let annotations = json!({ "tidegate.io/hook": point, "tidegate.io/hook-delete-policy": policy });
+    json!({
+        "apiVersion": "batch/v1", "kind": "Job", "spec": spec,
+        "metadata": { "name": "migrate", "annotations": annotations },
+    })
 }
 
 fn merge(into: &mut Value, extra: &Value) {
@@ -169,9 +179,56 @@ fn each_fault_has_its_reason_and_says_what_to_do() {
             "remove it",
         ),
         (
-            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/hook": "PreSync" } } })),
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/substitute": "Disabled" } } })),
             "UnsupportedAnnotation",
             "not supported",
+        ),
+        (
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/wave": "1001" } } })),
+            "InvalidField",
+            "annotations[\"tidegate.io/wave\"]: must be a whole number from -1000 to 1000 in quotes, not `1001`",
+        ),
+        (
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/wave": 1 } } })),
+            "InvalidField",
+            "must be a string; quote the value",
+        ),
+        (
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/hook": "PreSync" } } })),
+            "InvalidHook",
+            "a hook is a Job of batch/v1; a ConfigMap has no end",
+        ),
+        (
+            hook("BeforeSync", "HookFailed", &json!({})),
+            "InvalidHook",
+            "must be PreSync, PostSync or SyncFail, not `BeforeSync`",
+        ),
+        (
+            hook("PreSync", "HookFailed,Never", &json!({})),
+            "InvalidHook",
+            "not `Never`",
+        ),
+        (
+            hook("PreSync", "HookFailed", &json!({ "suspend": true })),
+            "InvalidHook",
+            "spec.suspend: a suspended Job never ends",
+        ),
+        (
+            hook("PreSync", "HookFailed", &json!({ "ttlSecondsAfterFinished": 5 })),
+            "InvalidHook",
+            "use at least 60",
+        ),
+        (
+            config_map(
+                &json!({ "metadata": { "annotations": { "tidegate.io/hook-delete-policy": "HookFailed" } } }),
+            ),
+            "InvalidHook",
+            "means nothing without tidegate.io/hook",
+        ),
+        (
+            config_map(&json!({ "metadata": { "annotations": { "tidegate.io/release": "shop-000001" } } })),
+            "ReservedAnnotation",
+            "remove it",
         ),
         (
             config_map(&json!({ "metadata": { "annotations": { "tidegate.io/prune": "no" } } })),
@@ -245,6 +302,68 @@ fn what_generators_leave_behind_is_dropped_and_ownership_is_added() {
     );
     assert_eq!(body["metadata"]["labels"]["tidegate.io/managed-by"], "tidegate");
     assert_eq!(body["metadata"].get("creationTimestamp"), None);
+}
+
+#[test]
+fn nothing_is_in_a_wave_before_its_namespace_or_its_definition() {
+    let in_wave = |mut value: Value, wave: &str| {
+        merge(
+            &mut value,
+            &json!({ "metadata": { "annotations": { "tidegate.io/wave": wave } } }),
+        );
+        value
+    };
+    let namespace = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "shop" } });
+    let crd = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "gadgets.example.com" },
+        "spec": { "group": "example.com", "scope": "Namespaced", "names": { "kind": "Gadget", "plural": "gadgets" },
+            "versions": [{ "name": "v1", "served": true, "storage": true }] },
+    });
+    let gadget = json!({ "apiVersion": "example.com/v1", "kind": "Gadget", "metadata": { "name": "g" } });
+    let set = |ns: &str, crd_wave: &str, map: &str, instance: &str| {
+        check(vec![
+            in_wave(namespace.clone(), ns),
+            in_wave(crd.clone(), crd_wave),
+            in_wave(config_map(&json!({})), map),
+            in_wave(gadget.clone(), instance),
+        ])
+    };
+    assert!(
+        set("-1", "0", "-1", "0").is_ok(),
+        "the same wave is enough: stages do the rest"
+    );
+    let problems = set("0", "2", "-1", "1").unwrap_err();
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    assert_eq!(problems.len(), 2, "{lines:?}");
+    assert!(problems.iter().all(|p| p.reason == "WaveOrder"));
+    assert!(
+        lines[0].contains("ConfigMap shop/a") && lines[0].contains("Namespace shop (deploy/a.yaml:1)"),
+        "{lines:?}"
+    );
+    assert!(
+        lines[1].contains("in wave 1, and CustomResourceDefinition gadgets.example.com"),
+        "{lines:?}"
+    );
+}
+
+#[test]
+fn hooks_are_part_of_the_set_and_not_among_its_objects() {
+    let job = hook("PreSync", "HookSucceeded, HookFailed", &json!({}));
+    let rendered = check(vec![config_map(&json!({})), job]).unwrap();
+    assert_eq!(rendered.objects.len(), 1);
+    let found = &rendered.hooks[0];
+    assert_eq!(found.point, Point::PreSync);
+    assert!(found.delete.succeeded && found.delete.failed);
+    assert!(rendered.names(&found.job.id) && rendered.get(&found.job.id).is_none());
+    let other = hook("PreSync", "HookSucceeded", &json!({}));
+    let changed = check(vec![config_map(&json!({})), other]).unwrap();
+    assert_ne!(
+        rendered.digest, changed.digest,
+        "what a hook is belongs to the set"
+    );
+    let one = hook("PreSync", "HookFailed", &json!({}));
+    let twice = check(vec![one.clone(), one]).unwrap_err();
+    assert_eq!(twice[0].reason, "DuplicateObject");
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn object(apply: ApplyRule, digest: &str) -> DesiredObject {
         prune: PruneRule::Default,
         force: false,
         apply,
+        wave: 0,
     }
 }
 
@@ -50,6 +51,7 @@ fn entry(apply: ApplyRule) -> Entry {
         version: "v1".to_owned(),
         sealed: Some(sealed),
         prune: PruneRule::Default,
+        ..Entry::default()
     }
 }
 
@@ -65,6 +67,7 @@ fn record(uid: &str, ours: &str, foreign: &[&str]) -> LiveRecord {
         deleting: false,
         hold: None,
         last_foreign_manager: None,
+        judged_by: None,
     }
 }
 
@@ -152,7 +155,7 @@ fn only_objects_that_the_inventory_does_not_know_are_looked_for() {
 #[test]
 fn what_is_left_out_is_neither_applied_nor_pruned() {
     let id = object(ApplyRule::Always, "").id;
-    let rendered = Rendered::beside(Vec::new(), vec![id.clone()], &key());
+    let rendered = Rendered::whole(Vec::new(), Vec::new(), vec![id.clone()], &key());
     assert_ne!(rendered.digest, Rendered::default().digest);
     let plan = planned(
         rendered,

@@ -273,6 +273,7 @@ fn object(group: &str, kind: &str, name: &str, body: Value) -> DesiredObject {
         prune: PruneRule::Default,
         force: false,
         apply: ApplyRule::Always,
+        wave: 0,
     }
 }
 

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use tidegate_api::inventory::InventorySpec;
 use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::PruneRule;
+use tidegate_core::hook::{Outcome, Run};
 use tidegate_core::inventory::{
     Entry, InventorySet, Layout, ReadError, SHARD_ENTRIES, Sealed, Stored, shard_name,
 };
@@ -32,6 +33,12 @@ fn set(count: usize, mark: &str) -> InventorySet {
         version: "v1".to_owned(),
         sealed: (!n.is_multiple_of(7)).then(|| sealed(n)),
         prune: PruneRule::Default,
+        wave: i32::try_from(n % 3).unwrap() - 1,
+        run: n.is_multiple_of(5).then(|| Run {
+            release: format!("shop-{n:06}"),
+            outcome: [None, Some(Outcome::Succeeded), Some(Outcome::Failed)][n % 3],
+            why: "because".repeat(n % 2),
+        }),
     };
     InventorySet {
         entries: (0..count).map(|n| (id(n), entry(n))).collect(),

@@ -45,6 +45,7 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         prune,
         force: false,
         apply: ApplyRule::Always,
+        wave: 0,
     }
 }
 
@@ -59,6 +60,7 @@ fn live(uid: &str, ours: &str) -> LiveRecord {
         ours: Some(ours.to_owned()),
         foreign: Vec::new(),
         ignored: Vec::new(),
+        judged_by: None,
         health: HealthStatus::Current,
         message: String::new(),
         deleting: false,

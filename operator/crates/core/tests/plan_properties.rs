@@ -67,6 +67,7 @@ fn object(id: ObjectId, content: u8, prune: PruneRule) -> DesiredObject {
         prune,
         force: false,
         apply: ApplyRule::Always,
+        wave: 0,
     }
 }
 
@@ -103,6 +104,8 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
                     version,
                     sealed,
                     prune,
+                    wave: 0,
+                    run: None,
                 },
             )
         };
@@ -121,6 +124,7 @@ fn any_live() -> impl Strategy<Value = Live> {
         ours: ours.map(|n| format!("ours-{n}")),
         foreign: Vec::new(),
         ignored: Vec::new(),
+        judged_by: None,
         health: HealthStatus::Current,
         message: String::new(),
         deleting,
@@ -178,6 +182,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, live: &Live) -> (InventorySe
             ours: Some(ours.clone()),
             foreign: Vec::new(),
             ignored: Vec::new(),
+            judged_by: None,
             health: HealthStatus::Current,
             message: String::new(),
             deleting: false,

@@ -35,6 +35,7 @@ fn object(kind: &str, force: bool, prune: PruneRule) -> DesiredObject {
         prune,
         force,
         apply: ApplyRule::Always,
+        wave: 0,
     }
 }
 
@@ -53,6 +54,7 @@ fn planned(object: &DesiredObject, sealed: bool, found: &Found) -> (Plan, Live) 
         version: "v1".to_owned(),
         sealed: sealed.then_some(seal),
         prune: PruneRule::Default,
+        ..Entry::default()
     };
     let record = LiveRecord {
         uid,
@@ -65,6 +67,7 @@ fn planned(object: &DesiredObject, sealed: bool, found: &Found) -> (Plan, Live) 
         deleting: false,
         hold: None,
         last_foreign_manager: None,
+        judged_by: None,
     };
     let live = Live::from([(object.id.clone(), record)]);
     let plan = plan(&Inputs {

@@ -4,10 +4,14 @@ mod act;
 mod deny;
 mod desired;
 mod drift;
+mod fail;
 mod finalize;
+mod health;
+mod hooks;
 mod inventory;
 mod newest;
 mod outcome;
+mod part;
 mod reconcile;
 mod release;
 mod relocate;
@@ -24,6 +28,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::ApplicationStatus;
+use tidegate_core::desired::Rendered;
 use tidegate_core::fights::Fights;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
@@ -50,6 +55,8 @@ pub(crate) struct AppState {
     pub(crate) registered: Option<Arc<Target>>,
     /// How it is stored in the cluster.
     pub(crate) shards: inventory::Shards,
+    /// The expressions that judge the health of its objects.
+    pub(crate) expressions: health::Expressions,
     /// What the newest commit came to, so that an unchanged one is not rendered again.
     pub(crate) newest: Option<Newest>,
     /// The release that is not finished yet.
@@ -66,6 +73,8 @@ pub(crate) struct AppState {
     pub(crate) failures: u32,
     /// Objects in the inventory that git no longer has: held by finalizers, or not pruned yet.
     pub(crate) leaving: BTreeSet<ObjectId>,
+    /// True while some of them are not deleted yet, since others have to be gone before.
+    pub(crate) pruning: bool,
     /// Objects that are put back again and again.
     pub(crate) fights: Fights,
     /// Corrections that are not in the status yet.
@@ -94,6 +103,8 @@ pub(crate) struct Newest {
     pub(crate) kinds: u64,
     /// Why the set is refused, if it is.
     pub(crate) refused: Option<Arc<Vec<Problem>>>,
+    /// The admitted set, while it is not acted on to the end: a release in waves is looked at again and again.
+    pub(crate) admitted: Option<Arc<Rendered>>,
     /// True once an admitted set has been acted on: written as a whole, or given up for good.
     pub(crate) acted: bool,
 }

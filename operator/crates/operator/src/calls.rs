@@ -60,7 +60,8 @@ impl Operator {
         let account = self.settings.default_service_account.as_deref();
         let account = account.filter(|_| self.settings.tenant_mode);
         let reader = account.map(|account| targets::user(namespace, account));
-        let data = self.secret_as(reader.as_deref(), namespace, name).await?;
+        let data = self.secret_as(reader.as_deref(), namespace, name).await;
+        let data = data.map_err(|e| e.to_string())?;
         data.ok_or_else(|| "does not exist; create it or correct the name".to_owned())
     }
 
@@ -70,9 +71,9 @@ impl Operator {
         user: Option<&str>,
         namespace: &str,
         name: &str,
-    ) -> Result<Option<BTreeMap<String, Vec<u8>>>, String> {
+    ) -> Result<Option<BTreeMap<String, Vec<u8>>>, tidegate_cluster::Error> {
         let secrets: Own<Secret> = Own::new(self.home.clients_of(user)?, self.lease.clone());
-        let secret = secrets.get(namespace, name).await.map_err(|e| e.to_string())?;
+        let secret = secrets.get(namespace, name).await?;
         let data = secret.map(|secret| secret.data.unwrap_or_default());
         Ok(data.map(|data| data.into_iter().map(|(key, value)| (key, value.0)).collect()))
     }

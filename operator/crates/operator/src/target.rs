@@ -12,13 +12,15 @@ use serde_json::Value;
 use tidegate_cluster::{Clients, LeaseGuard, LiveMap, SchemaCache};
 use tidegate_core::catalog::{Catalog, Gvk};
 use tidegate_core::digest::DigestKey;
+use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::InventorySet;
+use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::Plan;
 use tidegate_core::schema::SchemaSet;
 use tokio::sync::mpsc;
 
-use crate::ignored_fields::IgnoredFields;
+use crate::lenses::Lenses;
 use crate::store::Key;
 
 pub(crate) use site::{Site, Terms};
@@ -43,7 +45,7 @@ pub(crate) struct Target {
     catalog: RwLock<Arc<Catalog>>,
     kinds: AtomicU64,
     owners: RwLock<HashMap<ObjectId, Key>>,
-    ignored: Arc<IgnoredFields>,
+    lenses: Arc<Lenses>,
 }
 
 /// What every cluster is reached under.
@@ -65,14 +67,14 @@ impl Target {
         terms: Connection,
     ) -> Result<Self, tidegate_cluster::Error> {
         let catalog = tidegate_cluster::discovery::catalog(&clients).await?;
-        let ignored = Arc::new(IgnoredFields::default());
+        let lenses = Arc::new(Lenses::default());
         let (sender, receiver) = mpsc::channel(NEWS);
         Ok(Self {
             live: LiveMap::new(
                 clients.clone(),
                 &terms.installation,
                 terms.key.clone(),
-                lookup(&ignored),
+                lookup(&lenses),
             ),
             actors: Mutex::default(),
             secrets: Mutex::default(),
@@ -81,7 +83,7 @@ impl Target {
             catalog: RwLock::new(Arc::new(catalog)),
             kinds: AtomicU64::new(0),
             owners: RwLock::new(HashMap::new()),
-            ignored,
+            lenses,
             clients,
             terms,
         })
@@ -103,7 +105,7 @@ impl Target {
     }
 
     /// Clients that act as a user; the operator's own for none.
-    pub(crate) fn clients_of(&self, user: Option<&str>) -> Result<Clients, String> {
+    pub(crate) fn clients_of(&self, user: Option<&str>) -> Result<Clients, tidegate_cluster::Error> {
         let Some(user) = user else {
             return Ok(self.clients.clone());
         };
@@ -111,14 +113,14 @@ impl Target {
         if let Some(clients) = actors.get(user) {
             return Ok(clients.clone());
         }
-        let clients = self.clients.acting_as(user).map_err(|e| e.to_string())?;
+        let clients = self.clients.acting_as(user)?;
         actors.insert(user.to_owned(), clients.clone());
         Ok(clients)
     }
 
     /// The map of Secrets of a namespace, as a user sees them.
     fn secrets_of(&self, namespace: &str, user: &str) -> Result<LiveMap, String> {
-        let clients = self.clients_of(Some(user))?;
+        let clients = self.clients_of(Some(user)).map_err(|e| e.to_string())?;
         let mut maps = lock(&self.secrets);
         let place = (namespace.to_owned(), user.to_owned());
         let map = maps.entry(place).or_insert_with(|| {
@@ -127,7 +129,7 @@ impl Target {
                 clients,
                 &self.terms.installation,
                 self.terms.key.clone(),
-                lookup(&self.ignored),
+                lookup(&self.lenses),
             );
             tokio::spawn(forward(map.clone(), self.secret_news.0.clone()));
             map
@@ -177,24 +179,36 @@ impl Target {
         true
     }
 
-    /// Notes which Application is woken by changes of its inventory's objects, and which of their fields others may set.
-    /// Comes from the inventory, never from metadata.
+    /// Notes which Application is woken by changes of its inventory's objects, and what it says of them beside
+    /// their bodies. Comes from the inventory and the spec, never from metadata.
     pub(crate) fn own_objects(&self, key: &Key, set: &InventorySet) {
         let mut owners = self.owners.write().unwrap_or_else(PoisonError::into_inner);
         owners.retain(|_, owner| owner != key);
         owners.extend(set.entries.keys().map(|id| (id.clone(), key.clone())));
         drop(owners);
-        let sealed = set.entries.iter().filter_map(|(id, entry)| {
-            let sealed = entry.sealed.as_ref().filter(|s| !s.ignored.is_empty())?;
-            Some((id, &*sealed.ignored))
+        let objects = set.entries.iter().map(|(id, entry)| {
+            let ignored = entry.sealed.as_ref().map_or(&[][..], |sealed| &sealed.ignored);
+            (id, &*entry.version, ignored)
         });
-        self.ignored.replace(key, sealed);
+        self.lenses.replace(key, objects);
     }
 
-    /// Notes the fields that others may set in objects that are about to be written.
-    pub(crate) fn leave_to_others(&self, key: &Key, plan: &Plan) {
+    /// Sets by which expressions an Application's objects are judged. True when they were others: then its objects are to
+    /// be owned anew.
+    pub(crate) fn judge_by(&self, key: &Key, rules: &Arc<HealthRules>) -> bool {
+        self.lenses.judge_by(key, rules)
+    }
+
+    /// True when a record was made by the expressions that judge the object now.
+    pub(crate) fn judged(&self, id: &ObjectId, record: &LiveRecord) -> bool {
+        self.lenses.of(id).judged(record)
+    }
+
+    /// Notes what an Application says of objects that are about to be written.
+    pub(crate) fn prepare(&self, key: &Key, plan: &Plan) {
         let objects = plan.steps.iter().filter_map(|step| plan.rendered.get(&step.id));
-        self.ignored.put(key, objects.map(|o| (&o.id, &*o.ignored)));
+        self.lenses
+            .put(key, objects.map(|o| (&o.id, &*o.version, &*o.ignored)));
     }
 
     /// The Application that is woken by changes of an object.
@@ -227,13 +241,13 @@ impl Target {
             .write()
             .unwrap_or_else(PoisonError::into_inner)
             .retain(|_, owner| owner != key);
-        self.ignored.replace(key, std::iter::empty());
+        self.lenses.forget(key);
     }
 }
 
-fn lookup(ignored: &Arc<IgnoredFields>) -> tidegate_cluster::watch::Ignored {
-    let ignored = ignored.clone();
-    Arc::new(move |id: &ObjectId| ignored.of(id))
+fn lookup(lenses: &Arc<Lenses>) -> tidegate_cluster::watch::Lenses {
+    let lenses = lenses.clone();
+    Arc::new(move |id: &ObjectId| lenses.of(id))
 }
 
 /// Carries the changes of one map to the target they belong to, until that is gone.

@@ -250,7 +250,11 @@ async fn kubeconfig_text(operator: &Operator, name: &ClusterName) -> Result<Vec<
     let data = operator
         .secret_as(name.reader.as_deref(), &name.namespace, &secret.name)
         .await;
-    let data = data.map_err(|e| Trouble::Unreachable(format!("{name}: {e}")))?;
+    let data = data.map_err(|error| match error.class() {
+        // No right to it any more is the same as no Secret.
+        Class::Terminal => Trouble::Gone(format!("{name}: {error}")),
+        _ => Trouble::Unreachable(format!("{name}: {error}")),
+    })?;
     let mut data = data.ok_or_else(|| {
         Trouble::Gone(format!(
             "{name} does not exist; create it or correct spec.target.kubeConfig"

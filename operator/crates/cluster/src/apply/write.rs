@@ -10,7 +10,7 @@ use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::inventory::Sealed;
-use tidegate_core::live::reduce;
+use tidegate_core::live::reduce_by;
 use tidegate_core::ownership::{Takeover, decide};
 use tidegate_core::plan::{Cause, Step};
 use tidegate_core::takeover::Former;
@@ -171,7 +171,13 @@ impl Run<'_> {
         adopted_from: Option<Former>,
         created: bool,
     ) -> Result<Done, Failure> {
-        let Some((_, live)) = reduce(live, self.ctx.key, jiff::Timestamp::now(), &object.ignored) else {
+        let rule = self
+            .ctx
+            .health
+            .of(&object.id, &object.version)
+            .map(|rule| &**rule);
+        let now = jiff::Timestamp::now();
+        let Some((_, live)) = reduce_by(rule, live, self.ctx.key, now, &object.ignored) else {
             return Err(Failure::bug(
                 &object.id,
                 "the API server's answer to an apply is no object",

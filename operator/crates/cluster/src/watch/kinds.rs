@@ -177,11 +177,13 @@ impl Kinds {
 }
 
 /// An answer is news when the watch has not gone past it: neither with a newer record nor with a deletion. The same state
-/// is news when it was read with other fields left out.
+/// is news when it was read with other fields left out, or judged by other expressions.
 fn is_news(before: Option<&LiveRecord>, record: &LiveRecord, reached: u128) -> bool {
     let at = number(&record.resource_version);
     match before {
-        Some(before) if before.ignored != record.ignored => at >= number(&before.resource_version),
+        Some(before) if before.ignored != record.ignored || before.judged_by != record.judged_by => {
+            at >= number(&before.resource_version)
+        }
         Some(before) => at > number(&before.resource_version),
         None => at > reached,
     }

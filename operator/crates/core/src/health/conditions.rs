@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::Health;
-use super::fields::{condition, int, list, string, truth, why};
+use super::fields::{bounded, condition, int, list, string, truth, why};
 
 /// Conditions whose truth means "done", most trusted first.
 const VERDICTS: &[&str] = &[
@@ -57,6 +57,16 @@ pub(super) fn generic(object: &Value) -> Health {
         Some(false) => Health::progress("ConditionFalse", format!("{kind} is False: {}", why(verdict))),
         None => Health::progress("ConditionUnknown", format!("{kind} is Unknown: {}", why(verdict))),
     }
+}
+
+/// What an object says about itself, for people: its own message, else that of the first condition that is not true.
+pub(super) fn own_words(object: &Value) -> Option<String> {
+    if let Some(message) = string(object, "/status/message").or_else(|| string(object, "/status/reason")) {
+        return Some(bounded(message, 300));
+    }
+    let conditions = list(object, "/status/conditions").iter();
+    let speaks = |c: &&Value| truth(c) != Some(true) && string(c, "/message").is_some();
+    conditions.filter(|c| !stale(object, c)).find(speaks).map(why)
 }
 
 /// Gateway API routes answer per parent. Refused by one parent is failed; no parent yet is in progress.

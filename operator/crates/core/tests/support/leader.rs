@@ -17,6 +17,7 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::{Takeover, applied_by_us, decide};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, plan};
 use tidegate_core::recreate::Found;
+use tidegate_core::wave::due;
 
 use super::server::{Answer, Condition, Request, uid, version};
 use super::{key, owner};
@@ -148,7 +149,11 @@ impl Leader {
         let Decision::Go(approved) = gate::decide(plan, None, Timestamp::UNIX_EPOCH) else {
             panic!("nothing closes the gate");
         };
-        let plan = approved.get().clone();
+        let due = due(approved.get(), &self.inventory, live);
+        let plan = approved.part(&due).get().clone();
+        if plan.is_empty() && plan.forgotten.is_empty() {
+            return Phase::Planning;
+        }
         self.kept.extend(plan.forgotten.iter().map(|f| f.id.clone()));
         let set = plan.intended(&self.inventory);
         if set == self.inventory {
@@ -159,7 +164,13 @@ impl Leader {
     }
 
     fn execute(&mut self, plan: Plan) -> Phase {
-        let kind = |step: &Step| (step.stage, matches!(step.action, Action::Delete { .. }));
+        let kind = |step: &Step| {
+            (
+                step.wave,
+                step.stage,
+                matches!(step.action, Action::Delete { .. }),
+            )
+        };
         let batches = plan
             .steps
             .chunk_by(|a, b| kind(a) == kind(b))

@@ -78,6 +78,8 @@ pub(crate) fn object(id: ObjectId, prune: PruneRule, content: u8) -> DesiredObje
         prune,
         force: false,
         apply: ApplyRule::Always,
+        // Waves change with the content.
+        wave: i32::from(content) - 1,
     }
 }
 

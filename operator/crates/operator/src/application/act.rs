@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tidegate_api::release::{Failure, Phase, Trigger};
+use tidegate_api::release::{Failure, Phase, PlanSummary, Trigger};
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
+use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Inputs, Plan, Step, plan};
@@ -16,8 +17,11 @@ use tidegate_core::status::Progress;
 use crate::application::deny::trigger;
 use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
+use crate::application::fail::{Fault, end, fail, recall};
+use crate::application::hooks::{Ran, run_hooks};
+use crate::application::part::{carry_out_due, go_on, note_attempt};
 use crate::application::reconcile::settle;
-use crate::application::release::{self, Open, Subject};
+use crate::application::release::{self, Subject};
 use crate::application::relocate::leave_former;
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
@@ -33,7 +37,7 @@ pub(crate) async fn act(
 ) -> Result<Again, String> {
     let result = advance(turn, state, edits, rendered.clone()).await;
     let entries = state.inventory.iter().flat_map(|set| set.entries.keys());
-    let leaving = entries.filter(|id| rendered.get(id).is_none());
+    let leaving = entries.filter(|id| !rendered.names(id));
     state.leaving = leaving.cloned().collect();
     result
 }
@@ -50,8 +54,17 @@ async fn advance(
     let set = state.inventory.clone().unwrap_or_default();
     turn.target.sync_desired(&rendered).await?;
     supersede(turn, state, &rendered).await?;
+    if let Some(open) = state.open.as_mut() {
+        open.set = Some(rendered.clone());
+        recall(open, &rendered, &set);
+        if open.failing.is_some() {
+            return end(turn, state, edits).await;
+        }
+    }
     let plan = make_plan(turn, &set, &rendered).await?;
-    if plan.is_empty() && plan.forgotten.is_empty() {
+    let hooks = only_hooks(turn, state, &set, &rendered);
+    let written = state.open.as_ref().is_none_or(|open| !open.being_written());
+    if written && !hooks && plan.is_empty() && plan.forgotten.is_empty() {
         return nothing_to_write(turn, state, edits, &rendered).await;
     }
     let status = turn.app.status.as_ref();
@@ -59,7 +72,7 @@ async fn advance(
     let nothing_new = plan.brings_nothing_new(same);
     let open = state.open.as_ref();
     // What drifts while a written release waits for health is put back beside it.
-    if open.is_some_and(|open| open.being_written() || !nothing_new) {
+    if hooks || open.is_some_and(|open| open.being_written() || !nothing_new) {
         return release_plan(turn, state, edits, rendered, plan).await;
     }
     let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
@@ -69,10 +82,25 @@ async fn advance(
         }
         let now = Timestamp::now();
         let ready = |id: &ObjectId| state.fights.ready_at(id, now).is_none();
-        let upkeep = plan.upkeep(same, &turn.operator.key, ready);
+        // While something of the set is not written, what it drops stays.
+        let upkeep = plan.upkeep(nothing_new && same, &turn.operator.key, ready);
         return keep_up(turn, state, edits, upkeep).await;
     }
     release_plan(turn, state, edits, rendered, plan).await
+}
+
+/// True when hooks alone make a release: they are new, changed or failed before, or somebody asks after a failure.
+fn only_hooks(turn: &Turn<'_>, state: &AppState, set: &InventorySet, rendered: &Rendered) -> bool {
+    if state.open.is_some() || is_refused(state) {
+        return false;
+    }
+    let status = turn.app.status.as_ref();
+    let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
+    let failed = hook::failed(rendered, set).next().is_some();
+    if same {
+        return turn.asked && failed;
+    }
+    failed || hook::brings_news(rendered, set)
 }
 
 /// Puts live objects back as they were applied; nothing of a newer set is brought.
@@ -91,7 +119,7 @@ async fn keep_up(
 }
 
 /// True when the newest commit is refused as a whole: what is acted on is an older one.
-fn is_refused(state: &AppState) -> bool {
+pub(crate) fn is_refused(state: &AppState) -> bool {
     state
         .newest
         .as_ref()
@@ -109,6 +137,22 @@ fn failed_before(turn: &Turn<'_>) -> Progress {
     );
     Progress::Failed {
         reason: "ApplyFailed",
+        message,
+        stalled: true,
+    }
+}
+
+/// After a restart: as [`failed_before`], where a hook alone failed.
+fn hook_failed_before(turn: &Turn<'_>, hook: &hook::Hook) -> Progress {
+    let sequence = turn.app.status.as_ref().map_or(0, |s| s.last_sequence);
+    let release = record::release_name(&turn.key.name, sequence);
+    let message = format!(
+        "{} hook {} failed in Release {release}; see `kubectl describe releases.tidegate.io {release}`, then commit a fix or annotate the Application with a new tidegate.io/requestedAt",
+        hook.point.as_str(),
+        hook.job.id
+    );
+    Progress::Failed {
+        reason: "HookFailed",
         message,
         stalled: true,
     }
@@ -154,15 +198,20 @@ async fn nothing_to_write(
     edits: &mut Edits,
     rendered: &Rendered,
 ) -> Result<Again, String> {
-    if state.open.as_ref().is_some_and(Open::being_written) {
-        // An earlier process, or a try whose record could not be written, had applied all of it.
-        return finish_apply(turn, state, edits, rendered, outcome::Report::default()).await;
-    }
     if is_refused(state) {
         return settle(turn, state, edits).await;
     }
     settle_account(turn, state).await?;
     let status = turn.app.status.as_ref();
+    let set = state.inventory.clone().unwrap_or_default();
+    if state.open.is_none()
+        && let Some(hook) = hook::failed(rendered, &set).next()
+    {
+        state
+            .progress
+            .get_or_insert_with(|| hook_failed_before(turn, hook));
+        return settle(turn, state, edits).await;
+    }
     let sequence = status.map_or(0, |s| s.last_sequence);
     edits.applied = Some(Applied {
         commit: turn.source.revision.commit.clone(),
@@ -198,8 +247,10 @@ async fn release_plan(
     rendered: Arc<Rendered>,
     plan: Plan,
 ) -> Result<Again, String> {
-    let previous = previous(turn, &rendered).await;
-    let summary = record::summarize(&plan, previous.as_deref());
+    let summary = match &state.open {
+        Some(_) => PlanSummary::default(),
+        None => record::summarize(&plan, previous(turn, &rendered).await.as_deref()),
+    };
     let approved = match gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) {
         Decision::Go(approved) => approved,
         Decision::Wait { until, why } => {
@@ -219,7 +270,8 @@ async fn release_plan(
             detected: turn.source.detected,
             digest: Some(&rendered.digest),
         };
-        let open = release::open(turn.operator, turn.key, turn.app, subject, summary, None).await?;
+        let mut open = release::open(turn.operator, turn.key, turn.app, subject, summary, None).await?;
+        open.set = Some(rendered.clone());
         state.diagnosis = None;
         state.denying = None;
         state.open = Some(open);
@@ -232,21 +284,29 @@ async fn release_plan(
         open.turn(Phase::Applying, "Writing objects", Timestamp::now());
         release::write(turn.operator, turn.key, open).await?;
     }
+    note_attempt(turn, state, edits, &rendered);
+    match run_hooks(turn, state, edits, &rendered, Point::PreSync).await? {
+        Ran::Done => {}
+        Ran::Waits(again) => return Ok(again),
+        Ran::Failed(failed) => {
+            let line = failure_line(&failed, failed.len());
+            let fault = Fault {
+                reason: "HookFailed",
+                message: format!("nothing was applied: {line}"),
+                applied: false,
+            };
+            return fail(turn, state, edits, fault, failed).await;
+        }
+    }
     let brings = |step: &&Step| matches!(step.cause, Cause::New | Cause::Changed | Cause::Removed);
     for step in approved.get().steps.iter().filter(brings) {
         state.fights.forget(&step.id);
     }
-    let report = outcome::carry_out(
-        turn.operator,
-        turn.target,
-        turn.key,
-        turn.app,
-        turn.owner,
-        state,
-        &approved,
-    )
-    .await?;
-    finish_apply(turn, state, edits, &rendered, report).await
+    let carried = carry_out_due(turn, state, &approved).await?;
+    if carried.due.last || !carried.report.complete() {
+        return finish_apply(turn, state, edits, &rendered, carried.report).await;
+    }
+    go_on(turn, state, edits, &rendered, carried).await
 }
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
@@ -265,6 +325,15 @@ async fn supersede(turn: &Turn<'_>, state: &mut AppState, rendered: &Rendered) -
         return Ok(());
     };
     let message = format!("{} took its place", status::shown(&turn.source.revision));
+    if let Some(fault) = &open.failing {
+        let message = format!(
+            "{}; the SyncFail hooks are not waited for, since {message}",
+            fault.message
+        );
+        release::finish(turn.operator, turn.key, turn.app, open, Phase::Failed, &message).await?;
+        state.open = None;
+        return Ok(());
+    }
     release::finish(
         turn.operator,
         turn.key,
@@ -329,19 +398,16 @@ async fn finish_apply(
         } else {
             line
         };
-        open.fail(failed, Vec::new());
         if !report.terminal {
+            open.fail(failed, Vec::new());
             return Err(line);
         }
-        release::finish(turn.operator, turn.key, turn.app, open, Phase::Failed, &line).await?;
-        state.open = None;
-        state.progress = Some(Progress::Failed {
+        let fault = Fault {
             reason: report.reason.unwrap_or("ApplyFailed"),
-            message: format!("{display} could not be applied as a whole: {line}"),
-            stalled: true,
-        });
-        edits.turn(sequence, Phase::Failed);
-        return Ok(Again::Never);
+            message: line,
+            applied: false,
+        };
+        return fail(turn, state, edits, fault, failed).await;
     }
     open.fail(Vec::new(), Vec::new());
     edits.applied = Some(Applied {

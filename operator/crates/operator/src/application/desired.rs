@@ -62,11 +62,12 @@ pub(crate) async fn desired(
     }
     let admitted = check(operator, target, app, owner, raw).await?;
     if admitted.objects.is_empty() {
-        return Err(empty(
-            app,
-            commit,
-            "manifests but those annotated tidegate.io/apply: Ignore",
-        ));
+        let what = if admitted.left_out.is_empty() {
+            "manifests but hooks"
+        } else {
+            "manifests but hooks and those annotated tidegate.io/apply: Ignore"
+        };
+        return Err(empty(app, commit, what));
     }
     operator.metrics.stage("render", started.elapsed());
     Ok(admitted)

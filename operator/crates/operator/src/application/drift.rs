@@ -13,25 +13,29 @@ use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
 
 use crate::application::desired::{Refusal, desired};
+use crate::application::part::{Carried, carry_out_due};
 use crate::application::turn::Turn;
-use crate::application::{AppState, outcome, status};
+use crate::application::{AppState, status};
 use crate::state::Again;
 
 /// True when something is to be written although the newest commit is not: a release that is still being written, live
 /// objects that are not as the inventory has them, or pruned ones that are gone at last.
 pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
-    if being_written(state).is_some() {
+    // After a restart the set of the open release is not known: its hooks are not in the cluster.
+    if being_written(state).is_some() || state.open.as_ref().is_some_and(|open| open.set.is_none()) {
         return true;
     }
     let Some(set) = &state.inventory else { return false };
     let live = turn.target.live_of(set);
-    if state.leaving.iter().any(|id| !live.contains_key(id)) {
+    let held = |id: &ObjectId| live.get(id).is_some_and(|record| record.deleting);
+    if state.leaving.iter().any(|id| !live.contains_key(id))
+        || (state.pruning && !state.leaving.iter().any(held))
+    {
         return true;
     }
     let (mode, additions) = (turn.app.spec.drift.mode, turn.app.spec.drift.additions);
     let now = Timestamp::now();
-    set.entries
-        .iter()
+    set.kept()
         .filter(|(id, _)| !state.leaving.contains(id))
         .any(|(id, entry)| match (&entry.sealed, live.get(id)) {
             _ if state.fights.ready_at(id, now).is_some() => false,
@@ -104,16 +108,8 @@ pub(crate) async fn correct_drift(
     let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), now) else {
         return Ok(Again::Never);
     };
-    let report = outcome::carry_out(
-        turn.operator,
-        turn.target,
-        turn.key,
-        turn.app,
-        turn.owner,
-        state,
-        &approved,
-    )
-    .await?;
+    let Carried { due, report, next } = carry_out_due(turn, state, &approved).await?;
+    state.pruning = !due.last;
     let after = state.inventory.clone().unwrap_or_default();
     let yielded = |id: &ObjectId| {
         let object = approved.get().rendered.get(id);
@@ -138,14 +134,14 @@ pub(crate) async fn correct_drift(
         ));
     }
     if steps.is_empty() {
-        return Ok(Again::Never);
+        return Ok(next);
     }
     state.drift.count += i64::try_from(steps.len()).unwrap_or(i64::MAX);
     state.drift.last = Some(now);
     state.drift.manager = described.iter().find_map(|d| d.manager.clone());
     state.drift.fields = described.into_iter().map(|d| d.line).collect();
     tell(turn, state, steps.len());
-    Ok(Again::Never)
+    Ok(next)
 }
 
 fn tell(turn: &Turn<'_>, state: &AppState, count: usize) {

@@ -11,7 +11,9 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::teardown;
 use tidegate_core::record::{self, failure_line};
+use tidegate_core::wave::due;
 
+use crate::application::part::next_look;
 use crate::application::{AppState, inventory, outcome, release, status};
 use crate::state::{Again, Operator};
 use crate::store::Key;
@@ -49,7 +51,12 @@ pub(crate) async fn finalize(
     let Decision::Go(approved) = gate::decide(plan, None, Timestamp::now()) else {
         return Ok(Again::Never);
     };
-    let report = outcome::carry_out(operator, target, key, app, owner, state, &approved).await?;
+    let due = due(approved.get(), &set, &live);
+    if let Some(wait) = &due.waits {
+        tracing::info!("{}", wait.line());
+    }
+    let part = approved.part(&due);
+    let report = outcome::carry_out(operator, target, key, app, owner, state, &part).await?;
     let denied = report.denied.len();
     // The rights of another account are the tenant's to give: without them nobody can delete what it made.
     if denied > 0 && (target.user.is_some() || target.place.kube_config.is_some()) {
@@ -63,13 +70,16 @@ pub(crate) async fn finalize(
         let line = failure_line(&report.failed, report.failed.len());
         return Err(cannot_delete(operator, key, app, &line));
     }
+    if !due.last && due.waits.is_none() {
+        return Ok(next_look(state, part.get()));
+    }
+    if due.last && !kept.is_empty() {
+        say_orphaned(operator, key, app, &kept.join(", "));
+    }
     let left = state.inventory.as_ref().map_or(0, |i| i.entries.len());
     if left > 0 {
         // Finalizers of others hold them; their disappearance wakes us, the timer is for what the watch cannot see.
         return Ok(Again::after(Duration::from_secs(10)));
-    }
-    if !kept.is_empty() {
-        say_orphaned(operator, key, app, &kept.join(", "));
     }
     finish(operator, key, app, state).await
 }

@@ -25,6 +25,10 @@ pub(crate) enum Known {
 
 /// Looks at the newest commit, unless tree, spec and served kinds are those of the last look.
 pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
+    if let Some(obstacle) = state.expressions.obstacle() {
+        state.newest = None;
+        return Known::Failed(obstacle);
+    }
     let commit = &turn.source.revision.commit;
     let path = &turn.app.spec.source.path;
     let tree = match turn.operator.git.tree_id(&turn.source.remote, commit, path).await {
@@ -45,12 +49,13 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
         return known;
     }
     let generation = turn.app.metadata.generation;
-    let remember = |refused| {
+    let remember = |refused, admitted| {
         Some(Newest {
             tree,
             generation,
             kinds,
             refused,
+            admitted,
             acted: false,
         })
     };
@@ -65,12 +70,12 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
     .await
     {
         Ok(rendered) => {
-            state.newest = remember(None);
+            state.newest = remember(None, Some(rendered.clone()));
             Known::Admitted(rendered)
         }
         Err(Refusal::Inadmissible(problems)) => {
             let problems = Arc::new(problems);
-            state.newest = remember(Some(problems.clone()));
+            state.newest = remember(Some(problems.clone()), None);
             Known::Refused(problems)
         }
         Err(Refusal::Failed {
@@ -95,8 +100,12 @@ fn seen(turn: &Turn<'_>, state: &AppState, tree: &str, kinds: u64) -> Option<Kno
         return None;
     }
     match &last.refused {
+        None if last.acted => Some(Known::Unchanged),
         // What was not acted on to the end needs the set again.
-        None => last.acted.then_some(Known::Unchanged),
+        None => {
+            let admitted = last.admitted.clone().filter(|_| last.kinds == kinds);
+            admitted.map(Known::Admitted)
+        }
         // A CRD that has come since can make the set admissible.
         Some(problems) => (last.kinds == kinds).then(|| Known::Refused(problems.clone())),
     }

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use tidegate_api::Application;
+use tidegate_api::application::Adopt;
 use tidegate_api::release::Failure;
 use tidegate_cluster::{Class, Done, Outcome};
 use tidegate_core::gate::Approved;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
-use tidegate_core::plan::Plan;
+use tidegate_core::plan::{Plan, Step};
 use tidegate_core::record;
 use tidegate_core::takeover::{self, Former};
 use tokio::sync::mpsc;
@@ -63,17 +64,24 @@ pub(crate) async fn carry_out(
         intended.place = target.place.clone();
     }
     inventory::store(operator, key, app, state, intended).await?;
-    target.leave_to_others(key, plan);
+    target.prepare(key, plan);
     target.watch_kinds(plan.steps.iter().map(|s| (&s.id, &*s.version)));
     let started = Instant::now();
     let (sender, mut outcomes) = mpsc::channel(256);
     let mut set = state.inventory.clone().unwrap_or_default();
     let (mut report, mut adopted) = (Report::default(), Vec::new());
+    let health = state.expressions.rules.clone();
     let lives = |other: &Owner| operator.lives(other);
     let terms = Terms {
         owner,
-        adopt: app.spec.adopt,
+        // A Job that somebody else made is no run of a hook, and is left alone.
+        adopt: if plan.steps.iter().any(|step| step.run.is_some()) {
+            Adopt::Never
+        } else {
+            app.spec.adopt
+        },
         owner_lives: &lives,
+        health: &health,
         concurrency: operator.settings.apply_concurrency,
         former_user: former_user.as_deref(),
     };
@@ -88,7 +96,7 @@ pub(crate) async fn carry_out(
     };
     let (execution, ()) = tokio::join!(execution, collect);
     report.not_attempted = execution?.not_attempted;
-    if report.complete() {
+    if report.complete() && !plan.more {
         set.place = target.place.clone();
     }
     target.own_objects(key, &set);
@@ -97,6 +105,15 @@ pub(crate) async fn carry_out(
     if !adopted.is_empty() {
         let note = record::shorten(&takeover::note(&adopted), 1000);
         operator.event(status::reference(key, app), false, "Adopted", "Release", &note);
+    }
+    // A kind that has just come or gone: else its objects would be watched only when the kinds are read the next time.
+    if plan
+        .steps
+        .iter()
+        .any(|step| &*step.id.kind == "CustomResourceDefinition")
+        && let Err(error) = operator.refresh_catalog(target).await
+    {
+        tracing::warn!(%error, "the served kinds could not be read");
     }
     Ok(report)
 }
@@ -142,7 +159,12 @@ fn absorb(
         }
         Ok(Done::Deleted) => {
             target.forget_object(&id);
-            set.entries.remove(&id);
+            // What an ended run came to stays known when its Job goes.
+            let is_run = set.entries.get(&id).is_some_and(|entry| entry.run.is_some());
+            let keeps = |step: &Step| step.id == id && step.run.is_some();
+            if !(is_run && plan.steps.iter().any(keeps)) {
+                set.entries.remove(&id);
+            }
         }
         Ok(Done::Deleting) => {}
         Err(failure) => {

@@ -17,7 +17,7 @@ use crate::application::newest::{Known, newest};
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, finalize, release, site, verify};
+use crate::application::{AppState, finalize, health, release, site, verify};
 use crate::source::requested_at;
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
@@ -148,6 +148,7 @@ async fn step(
     state: &mut AppState,
     edits: &mut Edits,
 ) -> Result<Again, String> {
+    health::take(target, key, app, state);
     release::resume(operator, key, app, state).await?;
     verify::complete_record(operator, key, app, state, edits).await?;
     state.obstacle = None;
@@ -157,6 +158,12 @@ async fn step(
             message,
         });
         state.newest = None;
+        state.open.iter_mut().for_each(release::Open::pause);
+        // Health is shown all the same, also by expressions that were edited meanwhile.
+        let set = state.inventory.clone().unwrap_or_default();
+        if let Err(error) = target.reread(&set).await {
+            tracing::warn!(%error, "objects could not be read again");
+        }
         return Ok(until.map_or(Again::Never, Again::at));
     }
     let set = state.inventory.clone().unwrap_or_default();
@@ -165,7 +172,7 @@ async fn step(
     let source = match source(operator, app, key) {
         Ok(source) => source,
         Err(obstacle) => {
-            state.obstacle = Some(obstacle);
+            state.obstacle = state.expressions.obstacle().or(Some(obstacle));
             return Ok(Again::Never);
         }
     };
@@ -203,6 +210,9 @@ fn note_acted(state: &mut AppState) {
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if let Some(newest) = &mut state.newest {
         newest.acted = written && !waits;
+        if newest.acted {
+            newest.admitted = None;
+        }
     }
 }
 

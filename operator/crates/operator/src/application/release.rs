@@ -1,15 +1,18 @@
 //! A Release from its first line to its last: making, writing phases, finishing, history.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use tidegate_api::release::{Failure, Phase, PlanSummary, ReleaseRevision, Results, Times, Trigger};
 use tidegate_api::{Application, Release, ReleaseSpec, ReleaseStatus, names};
+use tidegate_core::desired::Rendered;
 use tidegate_core::{duration, record};
 use tidegate_git::Revision;
 
 use crate::application::AppState;
+use crate::application::fail::Fault;
 use crate::source::author;
 use crate::state::Operator;
 use crate::store::Key;
@@ -28,6 +31,14 @@ pub(crate) struct Open {
     written: Option<ReleaseStatus>,
     /// When it has failed if not everything is healthy; set when verification begins.
     pub(crate) deadline: Option<Timestamp>,
+    /// The set that it brings, once it is known: its hooks are not in the cluster.
+    pub(crate) set: Option<Arc<Rendered>>,
+    /// Why it fails, while its `SyncFail` hooks run.
+    pub(crate) failing: Option<Fault>,
+    /// What its next part waits for, and until when.
+    wait: Option<(String, Timestamp)>,
+    /// What its message is about.
+    about: String,
     /// For the stage histogram.
     pub(crate) started: Instant,
 }
@@ -83,6 +94,38 @@ impl Open {
             phase,
             message,
         );
+    }
+
+    /// Changes the line for people within a phase. Nothing is written yet.
+    pub(crate) fn say(&mut self, message: &str) {
+        let status = &mut self.status;
+        let phase = status.phase;
+        status.display = record::display(&self.spec.revision, &status.plan, &status.times, phase, message);
+    }
+
+    /// True when a message is about something else than the last one: counts that change with each pod are not written.
+    pub(crate) fn says_anew(&mut self, about: &str) -> bool {
+        let anew = self.about != about;
+        about.clone_into(&mut self.about);
+        anew
+    }
+
+    /// The time of waits stands still while the Application is suspended: it begins anew.
+    pub(crate) fn pause(&mut self) {
+        self.deadline = None;
+        self.wait = None;
+    }
+
+    /// When a wait ends. It begins with the first call for it; each wait has its own time.
+    pub(crate) fn wait_until(&mut self, what: &str, now: Timestamp, timeout: Duration) -> Timestamp {
+        match &self.wait {
+            Some((known, until)) if known == what => *until,
+            _ => {
+                let until = now.checked_add(timeout).unwrap_or(now);
+                self.wait = Some((what.to_owned(), until));
+                until
+            }
+        }
     }
 
     /// Replaces the results.
@@ -147,6 +190,10 @@ pub(crate) async fn open(
         status,
         written: None,
         deadline: None,
+        set: None,
+        failing: None,
+        wait: None,
+        about: String::new(),
         started: Instant::now(),
     })
 }
@@ -200,6 +247,10 @@ fn reopened(release: Release) -> Open {
         written: release.status.clone(),
         status: release.status.unwrap_or_default(),
         deadline: None,
+        set: None,
+        failing: None,
+        wait: None,
+        about: String::new(),
         started: Instant::now(),
     }
 }

@@ -7,7 +7,9 @@ use tidegate_core::gate::{self, Decision};
 use tidegate_core::plan::{Plan, teardown};
 use tidegate_core::record::failure_line;
 use tidegate_core::status::Progress;
+use tidegate_core::wave::due;
 
+use crate::application::part::next_look;
 use crate::application::turn::Turn;
 use crate::application::{AppState, inventory, outcome, status};
 use crate::state::Again;
@@ -35,21 +37,16 @@ pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Resul
     if prune {
         site.sync_kinds(&set).await?;
     }
-    let plan = teardown(&set, &site.live_of(&set), prune, &turn.operator.key);
-    say_left(turn, &plan, "stays in the former cluster");
+    let live = site.live_of(&set);
+    let plan = teardown(&set, &live, prune, &turn.operator.key);
     let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) else {
         return Ok(Some(Again::Never));
     };
-    let report = outcome::carry_out(
-        turn.operator,
-        &site,
-        turn.key,
-        turn.app,
-        turn.owner,
-        state,
-        &approved,
-    )
-    .await?;
+    let due = due(approved.get(), &set, &live);
+    let part = approved.part(&due);
+    say_left(turn, part.get(), "stays in the former cluster");
+    let report =
+        outcome::carry_out(turn.operator, &site, turn.key, turn.app, turn.owner, state, &part).await?;
     if !report.complete() {
         let line = failure_line(&report.failed, report.failed.len());
         return Err(format!(
@@ -65,7 +62,13 @@ pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Resul
         reason: "Moving",
         message: format!("{left} objects are still on their way out of the former cluster"),
     });
-    Ok(Some(Again::after(HELD)))
+    let more = !due.last && due.waits.is_none();
+    let next = if more {
+        next_look(state, part.get())
+    } else {
+        Again::after(HELD)
+    };
+    Ok(Some(next))
 }
 
 /// The way to the former cluster is gone: what is there is nobody's from now on.

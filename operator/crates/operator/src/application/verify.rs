@@ -7,10 +7,13 @@ use serde_json::Value;
 use tidegate_api::Application;
 use tidegate_api::release::{Failure, Phase};
 use tidegate_core::health::{HealthStatus, failed_by_pods, pod_reason, selector_of};
+use tidegate_core::hook::Point;
 use tidegate_core::object::ObjectId;
 use tidegate_core::record::failure_line;
 use tidegate_core::status::{Observed, Progress};
 
+use crate::application::fail::{Fault, end, fail};
+use crate::application::hooks::{Ran, run_hooks};
 use crate::application::release;
 use crate::application::status::Edits;
 use crate::application::turn::Turn;
@@ -20,7 +23,7 @@ use crate::store::Key;
 use crate::target::Site;
 
 /// How often the pods of workloads that are not ready are looked at.
-const POD_LOOK: Duration = Duration::from_secs(3);
+pub(crate) const POD_LOOK: Duration = Duration::from_secs(3);
 /// Most workloads whose pods are looked at in one go.
 const MAX_WORKLOADS: usize = 10;
 
@@ -33,10 +36,13 @@ pub(crate) async fn verify(
 ) -> Result<Again, String> {
     let (operator, key, app) = (turn.operator, turn.key, turn.app);
     let now = Timestamp::now();
+    if state.open.as_ref().is_some_and(|open| open.failing.is_some()) {
+        return end(turn, state, edits).await;
+    }
     let (failures, hopeless) = if observed.healthy() {
         (Vec::new(), false)
     } else {
-        failures(turn.target, state, now).await
+        failures(turn.target, state, |_| true, now).await
     };
     let Some(open) = state.open.as_mut() else {
         return Ok(Again::Never);
@@ -46,6 +52,14 @@ pub(crate) async fn verify(
             "{} of {} objects are healthy",
             observed.counts.healthy, observed.counts.total
         );
+        // Health that is lost while hooks run has its whole time again.
+        open.deadline = None;
+        if let Some(again) = after_all(turn, state, edits, &message).await? {
+            return Ok(again);
+        }
+        let Some(open) = state.open.as_mut() else {
+            return Ok(Again::Never);
+        };
         release::finish(operator, key, app, open, Phase::Succeeded, &message).await?;
         edits.good_release = Some(open.name.clone());
         return Ok(close(state, edits, Phase::Succeeded));
@@ -61,10 +75,12 @@ pub(crate) async fn verify(
         } else {
             line
         };
-        open.fail(failures, Vec::new());
-        release::finish(operator, key, app, open, Phase::Failed, &message).await?;
-        state.diagnosis = Some(message);
-        return Ok(close(state, edits, Phase::Failed));
+        let fault = Fault {
+            reason: "ObjectsFailed",
+            message,
+            applied: true,
+        };
+        return fail(turn, state, edits, fault, failures).await;
     }
     let waits_for = observed.pending.first().or(observed.failed.first());
     let waits_for = waits_for.cloned().unwrap_or_default();
@@ -79,6 +95,42 @@ pub(crate) async fn verify(
         message,
     });
     Ok(Again::at(deadline).sooner(Again::after(POD_LOOK)))
+}
+
+/// The `PostSync` hooks of a release that is healthy. `None` when they have succeeded.
+async fn after_all(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    message: &str,
+) -> Result<Option<Again>, String> {
+    let Some(open) = state.open.as_mut() else {
+        return Ok(None);
+    };
+    let set = open
+        .set
+        .clone()
+        .ok_or("the set of the open Release is not known yet")?;
+    if set.hooks_at(Point::PostSync).next().is_none() {
+        return Ok(None);
+    }
+    if open.status.phase != Phase::Verifying {
+        open.turn(Phase::Verifying, message, Timestamp::now());
+        release::write(turn.operator, turn.key, open).await?;
+    }
+    match run_hooks(turn, state, edits, &set, Point::PostSync).await? {
+        Ran::Done => Ok(None),
+        Ran::Waits(again) => Ok(Some(again)),
+        Ran::Failed(failed) => {
+            let line = failure_line(&failed, failed.len());
+            let fault = Fault {
+                reason: "HookFailed",
+                message: format!("everything is applied and healthy, but {line}"),
+                applied: false,
+            };
+            fail(turn, state, edits, fault, failed).await.map(Some)
+        }
+    }
 }
 
 /// Writes the end of a release again whose first writing failed: it may have got through, so that it must stay as it is.
@@ -111,8 +163,13 @@ fn close(state: &mut AppState, edits: &mut Edits, phase: Phase) -> Again {
     Again::Never
 }
 
-/// Objects that are not healthy with the pods' own reason, and whether waiting is hopeless.
-async fn failures(target: &Site, state: &AppState, now: Timestamp) -> (Vec<Failure>, bool) {
+/// Objects that are not healthy with the pods' own reason, and whether waiting is hopeless. Of those that count.
+pub(crate) async fn failures(
+    target: &Site,
+    state: &AppState,
+    counts: impl Fn(&ObjectId) -> bool,
+    now: Timestamp,
+) -> (Vec<Failure>, bool) {
     let Some(inventory) = &state.inventory else {
         return (Vec::new(), false);
     };
@@ -120,7 +177,7 @@ async fn failures(target: &Site, state: &AppState, now: Timestamp) -> (Vec<Failu
     let mut failures = Vec::new();
     let mut hopeless = false;
     let mut looked = 0;
-    for (id, entry) in &inventory.entries {
+    for (id, entry) in inventory.kept().filter(|(id, _)| counts(id)) {
         let record = live.get(id);
         if record.is_some_and(|r| r.health == HealthStatus::Current) {
             continue;
@@ -150,7 +207,13 @@ fn has_pods(id: &ObjectId) -> bool {
     )
 }
 
-async fn pods(target: &Site, id: &ObjectId, version: &str, now: Timestamp) -> (Option<String>, bool) {
+/// What the pods of a workload say about why they are not ready, and whether they never will be.
+pub(crate) async fn pods(
+    target: &Site,
+    id: &ObjectId,
+    version: &str,
+    now: Timestamp,
+) -> (Option<String>, bool) {
     let Some(workload) = target.read_object(id, version).await else {
         return (None, false);
     };

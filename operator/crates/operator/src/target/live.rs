@@ -81,14 +81,20 @@ impl Site {
         Ok(())
     }
 
-    /// Reads those objects again that the watch brought before it was known which of their fields others may set.
+    /// Reads those objects again that the watch brought before it was known which of their fields others may
+    /// set, or by what their health is judged.
     pub(crate) async fn reread(&self, set: &InventorySet) -> Result<(), String> {
         let live = self.live_of(set);
         for (id, entry) in &set.entries {
-            let (Some(sealed), Some(record)) = (&entry.sealed, live.get(id)) else {
+            let Some(record) = live.get(id) else {
                 continue;
             };
-            if !record.deleting && !comparable(sealed, record) {
+            let same_fields = entry
+                .sealed
+                .as_ref()
+                .is_none_or(|sealed| comparable(sealed, record));
+            let known = same_fields && self.judged(id, record);
+            if !record.deleting && !known {
                 let read = self.map_of(id)?.reread(id, &entry.version).await;
                 read.map_err(|e| e.to_string())?;
             }

@@ -5,11 +5,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use tidegate_api::application::Adopt;
 use tidegate_api::inventory::Place;
 use tidegate_cluster::{ExecuteContext, Execution, Executor, Outcome};
+use tidegate_core::catalog::Gvk;
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::gate::Approved;
+use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
@@ -47,6 +50,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) adopt: Adopt,
     /// Whether an Application that an object names as its owner still exists.
     pub(crate) owner_lives: &'a (dyn Fn(&Owner) -> bool + Send + Sync),
+    /// What judges the health of the objects beside the rules of kinds.
+    pub(crate) health: &'a HealthRules,
     /// Mutations in flight within one stage.
     pub(crate) concurrency: usize,
     /// User that the objects were applied as, and are deleted as.
@@ -62,12 +67,14 @@ impl Site {
         outcomes: mpsc::Sender<Outcome>,
     ) -> Result<Execution, String> {
         let catalog = self.catalog();
+        let clients = |user| self.clients_of(user).map_err(|e| e.to_string());
         let context = ExecuteContext {
             catalog: &catalog,
             owner: terms.owner,
             adopt: terms.adopt,
             owner_lives: terms.owner_lives,
-            remover: Some(self.clients_of(terms.former_user)?),
+            remover: Some(clients(terms.former_user)?),
+            health: terms.health,
             key: &self.terms.key,
             cancel: CancellationToken::new(),
             concurrency: terms.concurrency,
@@ -78,7 +85,7 @@ impl Site {
 
     /// Sends as the account.
     fn actor(&self) -> Result<Executor, String> {
-        let actor = self.clients_of(self.user.as_deref())?;
+        let actor = self.clients_of(self.user.as_deref()).map_err(|e| e.to_string())?;
         Ok(Executor::new(actor, self.terms.lease.clone()))
     }
 
@@ -99,6 +106,17 @@ impl Site {
         owner: &Owner,
     ) -> Result<BTreeSet<ObjectId>, String> {
         let found = self.actor()?.present(objects, &self.catalog(), owner).await;
+        found.map_err(|e| e.to_string())
+    }
+
+    /// An object as it is now, as whoever writes it sees it; `None` when it is not there.
+    pub(crate) async fn find_object(&self, id: &ObjectId, version: &str) -> Result<Option<Value>, String> {
+        let gvk = Gvk::new(&id.group, version, &id.kind);
+        let Some(info) = self.catalog().get(&gvk).cloned() else {
+            return Err(format!("{id}: the API server does not serve its kind"));
+        };
+        let clients = self.clients_of(self.user.as_deref()).map_err(|e| e.to_string())?;
+        let found = clients.object(&gvk, &info.plural, id).await;
         found.map_err(|e| e.to_string())
     }
 

@@ -1,0 +1,108 @@
+//! The end of a release that failed: its `SyncFail` hooks run, then its record is closed.
+
+use tidegate_api::release::{Failure, Phase};
+use tidegate_core::desired::Rendered;
+use tidegate_core::hook::{self, Point, has_begun};
+use tidegate_core::inventory::InventorySet;
+use tidegate_core::record::failure_line;
+use tidegate_core::status::Progress;
+
+use crate::application::AppState;
+use crate::application::hooks::{Ran, run_hooks};
+use crate::application::release::{self, Open};
+use crate::application::status::Edits;
+use crate::application::turn::Turn;
+use crate::state::Again;
+
+/// Why a release fails.
+#[derive(Clone)]
+pub(crate) struct Fault {
+    /// CamelCase cause, of the Application's conditions.
+    pub(crate) reason: &'static str,
+    /// One line for people.
+    pub(crate) message: String,
+    /// True when everything was applied, whatever became of it.
+    pub(crate) applied: bool,
+}
+
+/// Fails the open release. The same set is not tried again until somebody asks or commits.
+pub(crate) async fn fail(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    fault: Fault,
+    failed: Vec<Failure>,
+) -> Result<Again, String> {
+    let Some(open) = state.open.as_mut() else {
+        return Ok(Again::Never);
+    };
+    open.fail(failed, Vec::new());
+    let set = open.set.clone().unwrap_or_default();
+    let hooks = set.hooks_at(Point::SyncFail).count() > 0;
+    if hooks {
+        // The reason is in the record before a hook runs: a restart then knows what they run for.
+        open.say(&fault.message);
+        open.failing = Some(fault);
+        release::write(turn.operator, turn.key, open).await?;
+        return end(turn, state, edits).await;
+    }
+    close(turn, state, edits, &fault).await
+}
+
+/// Goes on with a release that is failing: looks after its hooks, closes it when they have ended.
+pub(crate) async fn end(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Result<Again, String> {
+    let Some(open) = state.open.as_ref() else {
+        return Ok(Again::Never);
+    };
+    let (Some(mut fault), Some(set)) = (open.failing.clone(), open.set.clone()) else {
+        return Ok(Again::Never);
+    };
+    let outcome = match run_hooks(turn, state, edits, &set, Point::SyncFail).await? {
+        Ran::Waits(again) => return Ok(again),
+        Ran::Done => "the SyncFail hooks have run".to_owned(),
+        Ran::Failed(failed) => format!("and then: {}", failure_line(&failed, failed.len())),
+    };
+    fault.message = format!("{}; {outcome}", fault.message);
+    close(turn, state, edits, &fault).await
+}
+
+/// After a restart: a release whose `SyncFail` hooks had begun was failing, and its message says why.
+pub(crate) fn recall(open: &mut Open, rendered: &Rendered, set: &InventorySet) {
+    if open.failing.is_some() || !has_begun(rendered, set, Point::SyncFail, &open.name) {
+        return;
+    }
+    let hook = hook::failed(rendered, set).next().is_some();
+    open.failing = Some(Fault {
+        reason: if hook { "HookFailed" } else { "ApplyFailed" },
+        message: open.status.display.message.clone(),
+        applied: open.status.times.applied.is_some() && !hook,
+    });
+}
+
+async fn close(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    fault: &Fault,
+) -> Result<Again, String> {
+    let Some(open) = state.open.as_mut() else {
+        return Ok(Again::Never);
+    };
+    // Told first: it stays true when the record cannot be written now, and keeps the set from being tried again.
+    edits.turn(open.spec.sequence, Phase::Failed);
+    if fault.applied {
+        state.diagnosis = Some(fault.message.clone());
+        state.progress = Some(Progress::Synced);
+    } else {
+        let shown = open.short_revision();
+        state.progress = Some(Progress::Failed {
+            reason: fault.reason,
+            message: format!("{shown} could not be applied as a whole: {}", fault.message),
+            stalled: true,
+        });
+    }
+    let (phase, message) = (Phase::Failed, &fault.message);
+    release::finish(turn.operator, turn.key, turn.app, open, phase, message).await?;
+    state.open = None;
+    Ok(Again::Never)
+}
