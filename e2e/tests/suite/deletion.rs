@@ -1,9 +1,9 @@
 //! Deleting an Application: each `deletionPolicy`.
 
 use serde_json::Value;
-use tidegate_e2e::Result;
+use tidegate_e2e::{Result, wait};
 
-use crate::stage::{Shop, condition, map};
+use crate::stage::{STEP, Shop, condition, map};
 
 #[tokio::test]
 async fn each_deletion_policy_does_what_it_says() -> Result<()> {
@@ -44,5 +44,37 @@ async fn each_deletion_policy_does_what_it_says() -> Result<()> {
         let outlived = records.iter().any(|r| r["spec"]["application"] == name);
         assert!(outlived, "no record of {name} outlives it: {records:?}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_namespace_on_its_way_out_takes_its_application_and_all_its_objects_along() -> Result<()> {
+    let shop = Shop::open("leaving").await?;
+    let other = shop.cluster.namespace("staying").await?;
+    shop.put("map.yaml", &map("inside", "1"))?;
+    shop.put(
+        "outside.yaml",
+        &format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: outside, namespace: {other}}}\ndata: {{key: a}}\n"),
+    )?;
+    let commit = shop.push("one map in the namespace, one in another")?;
+    shop.deploy("").await?;
+    shop.released(&commit).await?;
+    let outside = format!("/api/v1/namespaces/{other}/configmaps/outside");
+    assert_ne!(shop.read(&outside).await?, Value::Null);
+
+    shop.cluster
+        .kubectl(&["delete", "namespace", &shop.ns, "--wait=false"])
+        .await?;
+    let namespace = format!("/api/v1/namespaces/{}", shop.ns);
+    wait::until(STEP, "the namespace to be gone", || async {
+        let left = shop.read(&namespace).await.map_err(|e| e.to_string())?;
+        if left.is_null() {
+            Ok(())
+        } else {
+            Err(left["status"].to_string())
+        }
+    })
+    .await?;
+    assert_eq!(shop.read(&outside).await?, Value::Null, "it was left behind");
     Ok(())
 }

@@ -127,6 +127,7 @@ impl World {
             ours: Some(sealed.ours.clone()),
             foreign: Vec::new(),
             ignored: Vec::new(),
+            judged_by: None,
             health: HealthStatus::InProgress,
             message: "starting".to_owned(),
             deleting: false,

@@ -49,7 +49,11 @@ pub(crate) async fn store(
     // A failed write leaves unknown shards behind: they are read anew.
     state.inventory = None;
     let old = std::mem::take(&mut state.shards);
-    let layout = old.layout.fit(set.entries.len(), old.next_layout.max(1));
+    // A namespace on its way out takes no new shard.
+    let layout = match app.metadata.deletion_timestamp {
+        Some(_) => old.layout,
+        None => old.layout.fit(set.entries.len(), old.next_layout.max(1)),
+    };
     let uid = app.metadata.uid.as_deref().unwrap_or_default();
     let specs = set.to_specs(&key.name, uid, layout);
     state.shards = Shards {
