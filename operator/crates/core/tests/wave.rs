@@ -105,7 +105,9 @@ impl World {
                     self.live.remove(&step.id);
                     self.inventory.entries.remove(&step.id);
                 }
-                Action::Create | Action::Update { .. } | Action::Recreate { .. } => self.write(&part, &step.id),
+                Action::Create | Action::Update { .. } | Action::Recreate { .. } => {
+                    self.write(&part, &step.id)
+                }
             }
         }
         (part, due)
@@ -133,7 +135,6 @@ impl World {
             deleting: false,
             hold: None,
             last_foreign_manager: None,
-            judged_by: None,
         };
         self.live.insert(id.clone(), record);
         self.inventory.entries.get_mut(id).unwrap().sealed = Some(sealed);
