@@ -186,6 +186,7 @@ async fn the_least_that_can_be_written_is_completed_by_defaults() {
         "prune": true,
         "deletionPolicy": "MirrorPrune",
         "adopt": "IfUnowned",
+        "force": false,
         "drift": { "mode": "Correct", "additions": "Correct" },
         "health": { "timeout": "5m" },
         "historyLimit": 20,

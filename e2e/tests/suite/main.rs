@@ -1,6 +1,7 @@
 //! The operator on a real API server: the binary under the chart's account, git over HTTP, kwok's pods. One cluster and
 //! one operator serve all tests but those of `faults`, which kill things.
 
+mod apply_rules;
 mod busy;
 mod counts;
 mod deletion;
@@ -17,8 +18,10 @@ mod hooks;
 mod kinds_change;
 mod order;
 mod output;
+mod recreate;
 mod refusals;
 mod releases;
 mod stage;
+mod takeover;
 mod targets;
 mod tenancy;

@@ -56,6 +56,11 @@ pub struct ApplicationSpec {
     /// Whether objects that exist already and belong to no Application are taken over.
     #[serde(default)]
     pub adopt: Adopt,
+    /// Deletes an object and makes it anew when a commit changes a field of it that cannot be changed. Tried first: it
+    /// happens only when the API server refuses the change for nothing else. Namespaces, claims, volumes and CRDs only
+    /// with `tidegate.io/prune: Enabled` too. For one object: annotation `tidegate.io/force: Enabled` or `Disabled` in git.
+    #[serde(default)]
+    pub force: bool,
     /// What happens when a live object is edited by somebody else.
     #[serde(default)]
     pub drift: Drift,

@@ -6,7 +6,9 @@
 
 pub mod additions;
 pub mod admit;
+pub mod apply_rule;
 pub mod backoff;
+pub mod beside;
 pub mod catalog;
 pub mod desired;
 pub mod diff;
@@ -28,6 +30,9 @@ pub mod plan;
 pub mod pointer;
 pub mod problem;
 pub mod record;
+pub mod recreate;
 pub mod schema;
 pub mod status;
+pub mod strip;
+pub mod takeover;
 pub mod wave;

@@ -5,6 +5,8 @@ use serde_json::Value;
 use tidegate_api::application::Adopt;
 use tidegate_api::names;
 
+use crate::takeover::{Former, former};
+
 /// `<installation>/<namespace>/<application>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner {
@@ -40,8 +42,8 @@ pub enum Takeover {
     Resume,
     /// Nobody's: take it over, and say from whom.
     Adopt {
-        /// Field managers and tools that wrote it, for the message.
-        from: String,
+        /// Whoever had applied it, for the message.
+        from: Former,
     },
     /// Somebody else's, or adoption is switched off.
     Refuse {
@@ -90,7 +92,7 @@ pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, owner_lives: impl Fn(&Ow
             message: "exists already and spec.adopt is Never; delete the live object or set spec.adopt to IfUnowned".to_owned(),
         };
     }
-    Takeover::Adopt { from: managers(live) }
+    Takeover::Adopt { from: former(live) }
 }
 
 /// True when our field manager has an Apply entry on the object.
@@ -127,6 +129,18 @@ pub fn immutable_is_proven(status: &Value) -> bool {
     causes.iter().all(|cause| {
         let message = cause["message"].as_str().unwrap_or_default();
         let field = cause["field"].as_str().unwrap_or("metadata");
-        message.contains("field is immutable") && !field.starts_with("metadata")
+        IMMUTABLE.iter().any(|words| message.contains(words)) && !field.starts_with("metadata")
     })
 }
+
+/// How the API server says that a field cannot be changed. Any other words prove nothing.
+const IMMUTABLE: [&str; 5] = [
+    "field is immutable",
+    // Addresses of a Service.
+    "may not change once set",
+    // Role of a RoleBinding or ClusterRoleBinding.
+    "cannot change roleRef",
+    "updates to statefulset spec for fields other than",
+    // Claims.
+    "spec is immutable after creation",
+];

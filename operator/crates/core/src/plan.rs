@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 
 use crate::additions::any_added;
+use crate::apply_rule::ApplyRule;
 use crate::desired::{DesiredObject, PruneRule, Rendered};
 use crate::digest::DigestKey;
 use crate::hook::Run;
@@ -16,6 +17,7 @@ use crate::inventory::{Entry, InventorySet, Sealed};
 use crate::live::LiveRecord;
 use crate::object::ObjectId;
 use crate::order::{Departure, Stage, never_pruned_by_default};
+use crate::recreate::{Found, instead};
 
 /// One conditional mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,11 @@ pub enum Action {
     Update {
         /// UID from the inventory.
         uid: String,
+    },
+    /// Delete, wait until it is gone, and create: a field that git changes cannot be changed. See [`crate::recreate`].
+    Recreate {
+        /// As of [`Action::Delete`].
+        uid: Option<String>,
     },
     /// Delete, only this uid at a resource version read just before.
     Delete {
@@ -41,6 +48,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Update { .. } => "update",
+            Self::Recreate { .. } => "recreate",
             Self::Delete { .. } => "delete",
         }
     }
@@ -130,6 +138,8 @@ pub struct Inputs<'a> {
     pub drift: DriftMode,
     /// `spec.drift.additions`.
     pub additions: DriftMode,
+    /// What the API server was asked before.
+    pub found: &'a Found,
     /// Now: holds expire.
     pub now: Timestamp,
     /// For the digest.
@@ -182,7 +192,7 @@ impl Plan {
             entry.prune = prune;
             entry.wave = step.wave;
             entry.run.clone_from(&step.run);
-            if step.action == Action::Create {
+            if matches!(step.action, Action::Create | Action::Recreate { .. }) {
                 entry.sealed = None;
             }
         }
@@ -233,13 +243,14 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     for object in &inputs.rendered.objects {
         let entry = inputs.inventory.entries.get(&object.id);
         let live = inputs.live.get(&object.id);
-        match apply_action(entry, live, &object.digest, &object.version, inputs) {
+        match apply_action(entry, live, object, inputs) {
             Some((action, cause)) => {
+                let action = instead(action, cause, object, inputs.found);
                 let stage = Stage::of(&object.id);
                 let sealed = entry.and_then(|e| e.sealed.as_ref());
                 let accepted = match action {
                     Action::Update { .. } => sealed.and_then(|s| s.foreign.clone()),
-                    Action::Create | Action::Delete { .. } => None,
+                    Action::Create | Action::Recreate { .. } | Action::Delete { .. } => None,
                 };
                 steps.push(Step {
                     id: object.id.clone(),
@@ -256,12 +267,13 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         }
     }
     steps.sort_by(|a, b| (a.wave, a.stage, &a.id).cmp(&(b.wave, b.stage, &b.id)));
+    let left_out = |id: &ObjectId| inputs.rendered.left_out.binary_search(id).is_ok();
     let gone = inputs
         .inventory
         .entries
         .iter()
         .filter(|(id, _)| !inputs.rendered.names(id));
-    let removal = removals(gone, inputs.live, inputs.prune);
+    let removal = removals(gone, inputs.live, inputs.prune, left_out);
     steps.extend(removal.steps);
     seal_plan(
         steps,
@@ -274,7 +286,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
 
 /// Makes the plan of a deleted Application. `delete` false leaves every object running.
 pub fn teardown(inventory: &InventorySet, live: &Live, delete: bool, key: &DigestKey) -> Plan {
-    let removal = removals(inventory.entries.iter(), live, delete);
+    let removal = removals(inventory.entries.iter(), live, delete, |_| false);
     seal_plan(removal.steps, Arc::default(), 0, removal.forgotten, key)
 }
 
@@ -283,10 +295,13 @@ pub fn teardown(inventory: &InventorySet, live: &Live, delete: bool, key: &Diges
 fn apply_action(
     entry: Option<&Entry>,
     live: Option<&LiveRecord>,
-    desired: &str,
-    version: &str,
+    object: &DesiredObject,
     inputs: &Inputs<'_>,
 ) -> Option<(Action, Cause)> {
+    let once = object.apply == ApplyRule::IfNotPresent;
+    if once && entry.is_none() && inputs.found.present.contains(&object.id) {
+        return None;
+    }
     let Some(Entry {
         sealed: Some(sealed),
         version: applied_version,
@@ -299,9 +314,13 @@ fn apply_action(
     let update = || Action::Update {
         uid: sealed.uid.clone(),
     };
-    let changed = sealed.desired != desired || applied_version != version;
+    let changed = sealed.desired != object.digest || *applied_version != *object.version;
     // What comes back with another content is no mere correction.
     let gone = if changed { Cause::Changed } else { Cause::Missing };
+    if once && sealed.apply == ApplyRule::IfNotPresent {
+        let absent = live.is_none() && inputs.drift == DriftMode::Correct;
+        return absent.then_some((Action::Create, Cause::Missing));
+    }
     match live {
         None => (changed || inputs.drift == DriftMode::Correct).then_some((Action::Create, gone)),
         // Nothing can be applied to an object on its way out; when it is gone it is missing, and made anew.
@@ -334,16 +353,21 @@ pub fn correction(
     (additions == DriftMode::Correct && added(sealed, live)).then_some(Cause::Added)
 }
 
-/// True when people own something beside our fields that they did not when the object was sealed.
+/// True when people own something beside our fields that they did not when the object was sealed. Beside others, and in
+/// what is only created, they may.
 pub fn added(sealed: &Sealed, live: &LiveRecord) -> bool {
+    if sealed.apply != ApplyRule::Always {
+        return false;
+    }
     let accepted = sealed.foreign.as_deref();
     comparable(sealed, live) && accepted.is_some_and(|accepted| any_added(&live.foreign, accepted))
 }
 
 /// True when fields that we applied were taken from us.
 pub fn drifted(sealed: &Sealed, live: &LiveRecord) -> bool {
+    let kept = sealed.apply != ApplyRule::IfNotPresent;
     // Of some kinds (CertificateSigningRequest) the API server does not keep who owns what: nothing can be lost there.
-    comparable(sealed, live) && live.ours.as_deref().unwrap_or_default() != sealed.ours
+    kept && comparable(sealed, live) && live.ours.as_deref().unwrap_or_default() != sealed.ours
 }
 
 /// True when a record and a seal leave out the same fields. Else the object has to be read again: a watch may have
@@ -357,13 +381,19 @@ struct Removal {
     forgotten: Vec<Forgotten>,
 }
 
-fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Live, delete: bool) -> Removal {
+fn removals<'a>(
+    gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>,
+    live: &Live,
+    delete: bool,
+    left_out: impl Fn(&ObjectId) -> bool,
+) -> Removal {
     let mut removal = Removal {
         steps: Vec::new(),
         forgotten: Vec::new(),
     };
     for (id, entry) in gone {
-        if let Some(why) = kept(id, entry.prune, delete) {
+        let ignored = left_out(id).then_some("it is annotated tidegate.io/apply: Ignore");
+        if let Some(why) = ignored.or(kept(id, entry, delete)) {
             removal.forgotten.push(Forgotten {
                 id: id.clone(),
                 kept_because: Some(why),
@@ -392,10 +422,14 @@ fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Li
     removal
 }
 
-fn kept(id: &ObjectId, rule: PruneRule, delete: bool) -> Option<&'static str> {
-    match rule {
+fn kept(id: &ObjectId, entry: &Entry, delete: bool) -> Option<&'static str> {
+    let merged = entry.sealed.as_ref().is_some_and(|s| s.apply == ApplyRule::Merge);
+    match entry.prune {
         _ if !delete => Some("pruning is switched off"),
         PruneRule::Disabled => Some("it is annotated tidegate.io/prune: Disabled"),
+        PruneRule::Default if merged => Some(
+            "others have a part of it (tidegate.io/apply: Merge); annotate it tidegate.io/prune: Enabled in git to have it deleted",
+        ),
         PruneRule::Default if never_pruned_by_default(id) => {
             Some("its kind is never pruned unless annotated tidegate.io/prune: Enabled in git")
         }

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 use tidegate_api::application::{Drift, DriftMode};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::differences::{Difference, Explained, Sort};
 use tidegate_core::digest::DigestKey;
@@ -22,6 +23,7 @@ use tidegate_core::inventory::{InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, Upkeep, plan, postponed, teardown};
+use tidegate_core::recreate::Found;
 use tidegate_core::status::{Notes, observe};
 
 fn key() -> DigestKey {
@@ -43,6 +45,8 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         body,
         ignored: Vec::new(),
         prune,
+        force: false,
+        apply: ApplyRule::Always,
         wave: 0,
     }
 }
@@ -88,6 +92,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (Inventory
                     ours: format!("ours-{desired}"),
                     foreign: Some(Vec::new()),
                     ignored: Vec::new(),
+                    apply: ApplyRule::Always,
                     desired,
                 };
                 after.insert(step.id.clone(), live(&uid, &sealed.ours));
@@ -106,6 +111,7 @@ fn make(rendered: &Arc<Rendered>, inventory: &InventorySet, live: &Live, prune: 
         prune,
         drift: DriftMode::Correct,
         additions: DriftMode::Correct,
+        found: &Found::default(),
         now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
@@ -236,6 +242,7 @@ fn report_and_ignore_change_nothing() {
             prune: true,
             drift,
             additions: DriftMode::Correct,
+            found: &Found::default(),
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         };
@@ -341,6 +348,7 @@ fn additions_are_judged_by_themselves_and_never_put_back_edits_that_are_only_rep
             prune: true,
             drift,
             additions,
+            found: &Found::default(),
             now: Timestamp::from_second(now).unwrap(),
             key: &key(),
         })

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 use tidegate_api::application::DriftMode;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::gate::{self, Decision};
@@ -23,6 +24,7 @@ use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::order::{Departure, parse_wave};
 use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
+use tidegate_core::recreate::Found;
 use tidegate_core::wave::{Awaited, Due, due};
 
 const KINDS: [(&str, &str); 5] = [
@@ -50,6 +52,8 @@ fn object(id: ObjectId, wave: i32, content: u8) -> DesiredObject {
         ignored: Vec::new(),
         body,
         prune: PruneRule::Enabled,
+        force: false,
+        apply: ApplyRule::Always,
         wave,
     }
 }
@@ -75,6 +79,7 @@ impl World {
             prune: true,
             drift: DriftMode::Correct,
             additions: DriftMode::Correct,
+            found: &Found::default(),
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         })
@@ -100,7 +105,9 @@ impl World {
                     self.live.remove(&step.id);
                     self.inventory.entries.remove(&step.id);
                 }
-                Action::Create | Action::Update { .. } => self.write(&part, &step.id),
+                Action::Create | Action::Update { .. } | Action::Recreate { .. } => {
+                    self.write(&part, &step.id);
+                }
             }
         }
         (part, due)
@@ -113,6 +120,7 @@ impl World {
             ours: format!("ours-{desired}"),
             foreign: Some(Vec::new()),
             ignored: Vec::new(),
+            apply: ApplyRule::Always,
             desired,
         };
         let record = LiveRecord {

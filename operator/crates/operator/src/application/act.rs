@@ -11,6 +11,7 @@ use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Inputs, Plan, Step, Upkeep, plan, postponed};
 use tidegate_core::record::{self, failure_line};
+use tidegate_core::recreate::{self, Found};
 use tidegate_core::status::Progress;
 
 use crate::application::deny::trigger;
@@ -87,7 +88,7 @@ async fn advance(
             return end(turn, state, edits).await;
         }
     }
-    let plan = make_plan(turn, &set, &rendered);
+    let plan = make_plan(turn, &set, &rendered).await?;
     let hooks = only_hooks(turn, state, &set, &rendered);
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if written && !hooks && plan.is_empty() && plan.forgotten.is_empty() {
@@ -198,18 +199,37 @@ fn hook_failed_before(turn: &Turn<'_>, hook: &hook::Hook) -> Progress {
     }
 }
 
-fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> Plan {
+/// Plans, and where git allows that objects are made anew, once more with what the API server said about them.
+async fn make_plan(turn: &Turn<'_>, set: &InventorySet, rendered: &Arc<Rendered>) -> Result<Plan, String> {
     let live = turn.target.live_of(set);
-    plan(&Inputs {
-        rendered,
-        inventory: set,
-        live: &live,
-        prune: turn.app.spec.prune,
-        drift: turn.app.spec.drift.mode,
-        additions: turn.app.spec.drift.additions,
-        now: Timestamp::now(),
-        key: &turn.operator.key,
-    })
+    let with = |found: &Found| {
+        plan(&Inputs {
+            rendered,
+            inventory: set,
+            live: &live,
+            prune: turn.app.spec.prune,
+            drift: turn.app.spec.drift.mode,
+            additions: turn.app.spec.drift.additions,
+            found,
+            now: Timestamp::now(),
+            key: &turn.operator.key,
+        })
+    };
+    let present = turn
+        .target
+        .present(&recreate::unknown(rendered, set), turn.owner)
+        .await?;
+    let mut found = Found {
+        present,
+        ..Found::default()
+    };
+    let plan = with(&found);
+    let candidates = recreate::candidates(&plan, &live);
+    if candidates.is_empty() {
+        return Ok(plan);
+    }
+    found.immutable = turn.target.immutable(&candidates, turn.owner).await?;
+    Ok(with(&found))
 }
 
 /// The cluster is as the commit says already: the commit is noted, no Release is made for it.
@@ -443,19 +463,6 @@ async fn finish_apply(
         return fail(turn, state, edits, fault, failed).await;
     }
     open.fail(Vec::new(), Vec::new());
-    if !report.adopted.is_empty() {
-        let note = format!(
-            "Took over objects that existed: {}",
-            record::shorten(&report.adopted.join(", "), 800)
-        );
-        turn.operator.event(
-            status::reference(turn.key, turn.app),
-            false,
-            "Adopted",
-            "Release",
-            &note,
-        );
-    }
     edits.applied = Some(Applied {
         commit,
         display,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
+use tidegate_core::beside::has_yielded;
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::object::ObjectId;
@@ -130,14 +131,23 @@ pub(crate) async fn correct_drift(
     state: &mut AppState,
     plan: Plan,
 ) -> Result<Again, String> {
-    let described = turn.target.describe_drift(&plan).await;
+    let mut described = turn.target.describe_drift(&plan).await;
+    let before = state.inventory.clone().unwrap_or_default();
     let now = Timestamp::now();
     let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), now) else {
         return Ok(Again::Never);
     };
     let Carried { due, report, next } = carry_out_due(turn, state, &approved).await?;
     state.pruning = !due.last;
-    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing);
+    let after = state.inventory.clone().unwrap_or_default();
+    let yielded = |id: &ObjectId| {
+        let object = approved.get().rendered.get(id);
+        object.is_some_and(|o| has_yielded(o, before.entries.get(id), after.entries.get(id)))
+    };
+    let put_back = |step: &&Step| {
+        matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing) && !yielded(&step.id)
+    };
+    described.retain(|d| !yielded(&d.id));
     let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
     // Also those that failed: else one that cannot be put back would make the others be tried without end.
     for step in &steps {
