@@ -10,8 +10,10 @@ STEP := e2e/step.sh
 # Tests of one end-to-end binary that run side by side.
 E2E_THREADS ?= 4
 FUZZ_SECONDS ?= 600
+# How long `make busy` looks for false drift; `make e2e` does for about 20 s.
+BUSY_SECONDS ?= 600
 
-.PHONY: demo test cluster cluster-stop run generate lint fuzz setup tools build unit e2e fmt-check generated clippy deny e2e-oldest
+.PHONY: demo test cluster cluster-stop run generate lint fuzz busy setup tools build unit e2e fmt-check generated clippy deny e2e-oldest
 
 setup:
 	@$(STEP) setup e2e/setup.sh
@@ -77,6 +79,9 @@ e2e-oldest: tools build
 # In this order: what fails soonest comes first, and nothing runs beside what it would slow down.
 test:
 	@$(STEP) "make test" $(MAKE) --no-print-directory -j1 setup fmt-check tools generated clippy deny unit e2e e2e-oldest
+
+busy: tools build
+	@$(STEP) "no drift in a busy cluster" bash -c 'TIDEGATE_BUSY_SECONDS=$(BUSY_SECONDS) $(CARGO) test --locked -p tidegate-e2e --test suite a_busy_cluster -- --nocapture'
 
 fuzz: setup
 	@$(STEP) "fuzz yaml" bash -c 'TIDEGATE_FUZZ_SECONDS=$(FUZZ_SECONDS) $(CARGO) run --locked -p tidegate-yaml --example fuzz_stream'

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt as _;
 use http::{Method, StatusCode, header};
 use tokio::task::JoinHandle;
 
@@ -40,6 +41,8 @@ struct Faults {
     rules: Vec<Rule>,
     /// Share of all mutations that fail, in percent; state of the random numbers.
     random: Option<(u64, u64)>,
+    /// Watches whose path has this part lose every event but bookmarks.
+    silenced: Option<String>,
     hits: usize,
 }
 
@@ -133,11 +136,17 @@ impl FaultProxy {
         self.faults().random = Some((percent, seed));
     }
 
-    /// Nothing fails any more.
+    /// Watches whose path contains `path`, those that are open too, lose each event that comes from now on.
+    pub fn silence(&self, path: &str) {
+        self.faults().silenced = Some(path.to_owned());
+    }
+
+    /// Nothing fails any more. What was lost stays lost.
     pub fn heal(&self) {
         let mut faults = self.faults();
         faults.rules.clear();
         faults.random = None;
+        faults.silenced = None;
     }
 
     /// Requests that met a fault so far.
@@ -162,7 +171,12 @@ fn lock(faults: &Mutex<Faults>) -> MutexGuard<'_, Faults> {
 }
 
 async fn pass(State(passage): State<Passage>, mut request: Request) -> Response {
-    let fault = lock(&passage.faults).next(request.method(), request.uri().path());
+    let path = request.uri().path().to_owned();
+    let watch = request
+        .uri()
+        .query()
+        .is_some_and(|query| query.contains("watch=true"));
+    let fault = lock(&passage.faults).next(request.method(), &path);
     if fault == Some(Fault::Refuse) {
         return broken("refused by the fault proxy");
     }
@@ -177,9 +191,38 @@ async fn pass(State(passage): State<Passage>, mut request: Request) -> Response 
     let request = http::Request::from_parts(parts, body);
     match passage.client.send(request).await {
         Ok(_) if fault.is_some() => broken("answer lost by the fault proxy"),
+        Ok(answer) if watch => answer.map(|body| filtered(passage.faults, path, Body::new(body))),
         Ok(answer) => answer.map(Body::new),
         Err(error) => broken(&error.to_string()),
     }
+}
+
+/// A watch, line by line, without the events that are to be lost.
+fn filtered(faults: Arc<Mutex<Faults>>, path: String, body: Body) -> Body {
+    let mut pending = Vec::new();
+    let lines = body.into_data_stream().map(move |data| {
+        pending.extend_from_slice(&data?);
+        let end = pending
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |at| at + 1);
+        let whole: Vec<u8> = pending.drain(..end).collect();
+        let mut passed = Vec::with_capacity(whole.len());
+        for line in whole.split_inclusive(|byte| *byte == b'\n') {
+            if !loses(&mut lock(&faults), &path, line) {
+                passed.extend_from_slice(line);
+            }
+        }
+        Ok::<_, axum::Error>(passed)
+    });
+    Body::from_stream(lines)
+}
+
+fn loses(faults: &mut Faults, path: &str, event: &[u8]) -> bool {
+    let silenced = faults.silenced.as_ref().is_some_and(|part| path.contains(part));
+    let lost = silenced && !event.starts_with(br#"{"type":"BOOKMARK""#);
+    faults.hits += usize::from(lost);
+    lost
 }
 
 fn broken(why: &str) -> Response {

@@ -215,6 +215,7 @@ async fn the_least_that_can_be_written_is_completed_by_defaults() {
         "prune": true,
         "deletionPolicy": "MirrorPrune",
         "adopt": "IfUnowned",
+        "force": false,
         "drift": { "mode": "Correct", "additions": "Correct" },
         "health": { "timeout": "5m" },
         "historyLimit": 20,
@@ -294,7 +295,8 @@ async fn the_chart_gives_what_the_table_of_rights_says() {
             true,
         ),
         ("impersonate", "users", "default", false),
-        ("impersonate", "serviceaccounts", "default", false),
+        ("impersonate", "groups", "default", false),
+        ("impersonate", "serviceaccounts", "default", true),
         ("deletecollection", "pods", "default", false),
     ];
     for (verb, resource, namespace, allowed) in rows {

@@ -16,7 +16,7 @@ const MANY: usize = 60;
 const ROUNDS: usize = 16;
 
 /// An operator under a name that is also its name in the Lease: one started anew need not wait for the old one's.
-async fn operator(cluster: &Cluster, name: &str) -> Result<Operator> {
+pub(crate) async fn operator(cluster: &Cluster, name: &str) -> Result<Operator> {
     let options = Options {
         name: name.to_owned(),
         args: vec!["--identity".to_owned(), name.to_owned()],

@@ -10,8 +10,16 @@ use tidegate_e2e::{Cluster, Fault, FaultProxy, Result, kubeconfig};
 
 use crate::stage::{STEP, Shop, condition, fragile, map, text};
 
-/// An operator under the chart's account that reaches the API server only through the proxy.
 async fn behind_proxy(cluster: &Cluster, name: &str) -> Result<(FaultProxy, Operator)> {
+    behind_proxy_with(cluster, name, &[]).await
+}
+
+/// An operator under the chart's account that reaches the API server only through the proxy.
+pub(crate) async fn behind_proxy_with(
+    cluster: &Cluster,
+    name: &str,
+    args: &[&str],
+) -> Result<(FaultProxy, Operator)> {
     let token = cluster.service_account_token(NAMESPACE, SERVICE_ACCOUNT).await?;
     let direct = cluster.kubeconfig_for_token(&format!("{name}-direct"), &token)?;
     let proxy = FaultProxy::start(&direct).await?;
@@ -20,6 +28,7 @@ async fn behind_proxy(cluster: &Cluster, name: &str) -> Result<(FaultProxy, Oper
     let options = operator::Options {
         name: name.to_owned(),
         kubeconfig: Some(proxied),
+        args: args.iter().map(|arg| (*arg).to_owned()).collect(),
         ..operator::Options::default()
     };
     let mut operator = Operator::start(cluster, options).await?;

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tidegate_e2e::operator::{Operator, Options};
 use tidegate_e2e::{Result, wait};
 
-use crate::stage::{STEP, Shop, condition, fragile, map, text};
+use crate::stage::{STEP, Shop, condition, deployment, fragile, map, text};
 
 /// Long enough for the operator to have done what it must not do.
 const WHILE: Duration = Duration::from_secs(2);
@@ -411,11 +411,9 @@ async fn killed_while_the_hook_for_failures_runs_it_still_knows_what_failed() ->
     };
     let mut running = Operator::start(&world.cluster, options).await?;
     running.wait_ready(STEP).await?;
-    shop.put("a.yaml", &map("a", "1"))?;
-    shop.put(
-        "migrate.yaml",
-        &hook("migrate", &at("PreSync"), "InvalidImageName", ""),
-    )?;
+    let wave = "metadata: {annotations: {tidegate.io/wave: '5'}, ";
+    shop.put("last.yaml", &map("last", "1").replacen("metadata: {", wave, 1))?;
+    shop.put("db.yaml", &deployment("db", "CrashLoopBackOff"))?;
     shop.put("alarm.yaml", &hook("alarm", &at("SyncFail"), RUNS, ""))?;
     let commit = shop.push("fails")?;
     shop.deploy("").await?;
@@ -424,16 +422,22 @@ async fn killed_while_the_hook_for_failures_runs_it_still_knows_what_failed() ->
         .await?;
     running.kill9();
     let release = shop.phase(&commit, "Applying").await?;
-    assert!(
-        said(&release).contains("/migrate: PreSync hook: "),
-        "why is in the record: {release}"
-    );
+    let why = "wave 0 cannot become healthy";
+    assert!(said(&release).contains(why), "why is in the record: {release}");
+    // By the time that it is back, nothing would keep the release from going on: it had failed.
+    shop.kubectl(&["annotate", "pods", "-l", "app=db", "e2e.tidegate.io/fail-"])
+        .await?;
+    shop.until("healthy", "deployments/db", |v| {
+        v["status"]["availableReplicas"] == 2
+    })
+    .await?;
     running.restart()?;
     running.wait_ready(STEP).await?;
     shop.look_again().await?;
     heal(&shop, "alarm").await?;
     let release = shop.phase(&commit, "Failed").await?;
-    assert!(said(&release).contains("/migrate: PreSync hook: "), "{release}");
+    assert!(said(&release).contains(why), "{release}");
+    assert_eq!(shop.get("configmaps/last").await?, Value::Null);
     assert!(
         said(&release).ends_with("; the SyncFail hooks have run"),
         "{release}"

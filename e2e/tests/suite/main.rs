@@ -1,22 +1,30 @@
 //! The operator on a real API server: the binary under the chart's account, git over HTTP, kwok's pods. One cluster and
 //! one operator serve all tests but those of `faults`, which kill things.
 
+mod apply_rules;
 mod apps;
+mod busy;
 mod counts;
 mod deletion;
 mod depends;
+mod digests;
 mod drift;
+mod drift_matrix;
 mod drift_rules;
+mod drift_upkeep;
 mod expressions;
 mod faults;
 mod flaky;
 mod handover;
 mod health;
 mod hooks;
+mod kinds_change;
 mod order;
 mod output;
+mod recreate;
 mod refusals;
 mod releases;
 mod stage;
+mod takeover;
 mod targets;
 mod tenancy;

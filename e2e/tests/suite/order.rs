@@ -36,6 +36,17 @@ async fn heal(shop: &Shop, name: &str) -> Result<()> {
         .map(drop)
 }
 
+/// Edits a ConfigMap by hand, and waits until that is put back: the operator has looked at everything then.
+async fn hand_edit(shop: &Shop, name: &str) -> Result<()> {
+    let edit = json!({"data": {"key": "hand"}}).to_string();
+    shop.kubectl(&["patch", "configmap", name, "--type=merge", "-p", &edit])
+        .await?;
+    let path = format!("configmaps/{name}");
+    shop.until("put back", &path, |v| v["data"]["key"] == "1")
+        .await
+        .map(drop)
+}
+
 /// A commit of three waves whose middle one is not healthy; the commit.
 fn three_waves(shop: &Shop, fail: &str) -> Result<String> {
     shop.put("a-last.yaml", &in_wave(&map("last", "1"), "5"))?;
@@ -75,11 +86,7 @@ async fn a_wave_waits_until_the_one_before_is_healthy() -> Result<()> {
         "the plan is of all waves: {release}"
     );
     // What is edited meanwhile is put back at once, and brings nothing forward.
-    let edit = json!({"data": {"key": "hand"}}).to_string();
-    shop.kubectl(&["patch", "configmap", "first", "--type=merge", "-p", &edit])
-        .await?;
-    shop.until("put back", "configmaps/first", |v| v["data"]["key"] == "1")
-        .await?;
+    hand_edit(&shop, "first").await?;
     assert_eq!(shop.get("configmaps/last").await?, Value::Null);
     heal(&shop, "db").await?;
     shop.released(&commit).await?;
@@ -126,6 +133,7 @@ async fn a_wave_that_does_not_get_healthy_fails_the_release_and_nothing_later_is
         v["status"]["availableReplicas"] == 2
     })
     .await?;
+    hand_edit(&shop, "first").await?;
     tokio::time::sleep(WHILE).await;
     assert_eq!(shop.get("configmaps/last").await?, Value::Null);
     assert_eq!(
@@ -345,6 +353,7 @@ async fn a_deletion_that_is_held_too_long_fails_the_release_and_goes_on_when_it_
         "{release}"
     );
     shop.says("Synced", "False", "DeletionHeld").await?;
+    hand_edit(&shop, "stays").await?;
     held_in_order(&shop).await?;
     finalizer(&shop, false).await?;
     shop.until("the operator to be gone", "deployments/operator", Value::is_null)
@@ -356,6 +365,7 @@ async fn a_deletion_that_is_held_too_long_fails_the_release_and_goes_on_when_it_
         Value::is_null,
     )
     .await?;
+    shop.released(&commit).await?;
     assert_eq!(
         shop.releases(&commit).await?.len(),
         1,

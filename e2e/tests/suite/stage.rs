@@ -182,6 +182,27 @@ impl Shop {
         }
     }
 
+    /// Sends a request with a body of this type, as administrator; the answer.
+    pub(crate) async fn send(
+        &self,
+        method: http::Method,
+        path: String,
+        content_type: String,
+        body: String,
+    ) -> Result<Value> {
+        let what = format!("{method} {path}");
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, content_type)
+            .body(body.into_bytes())
+            .map_err(|e| Error::Bug(format!("{what}: {e}")))?;
+        self.client.request(request).await.map_err(|error| Error::Api {
+            what,
+            message: error.to_string(),
+        })
+    }
+
     /// Waits until what is at `path` (see [`Shop::get`]) satisfies `ok`; the value.
     pub(crate) async fn until(&self, what: &str, path: &str, ok: impl Fn(&Value) -> bool) -> Result<Value> {
         let ok = &ok;

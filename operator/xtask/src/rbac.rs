@@ -56,6 +56,18 @@ pub(crate) const TRUSTED: &[Rule] = &[
         why: "credentials named by secretRef, one at a time: never listed, never watched",
     },
     Rule {
+        groups: &["autoscaling"],
+        resources: &["horizontalpodautoscalers"],
+        verbs: &["list", "watch"],
+        why: "whose replicas an autoscaler sets, so that git does not set them",
+    },
+    Rule {
+        groups: &["keda.sh"],
+        resources: &["scaledobjects"],
+        verbs: &["list", "watch"],
+        why: "the same, for KEDA's autoscalers",
+    },
+    Rule {
         groups: &["apiextensions.k8s.io"],
         resources: &["customresourcedefinitions"],
         verbs: &["get"],

@@ -57,6 +57,11 @@ pub struct ApplicationSpec {
     /// Application to another is handed over in any case.
     #[serde(default)]
     pub adopt: Adopt,
+    /// Deletes an object and makes it anew when a commit changes a field of it that cannot be changed. Tried first: it
+    /// happens only when the API server refuses the change for nothing else. Namespaces, claims, volumes and CRDs only
+    /// with `tidegate.io/prune: Enabled` too. For one object: annotation `tidegate.io/force: Enabled` or `Disabled` in git.
+    #[serde(default)]
+    pub force: bool,
     /// What happens when a live object is edited by somebody else.
     #[serde(default)]
     pub drift: Drift,
@@ -211,7 +216,7 @@ pub struct Drift {
     #[serde(default)]
     pub additions: DriftMode,
     /// Fields that others may set: they are not put back. A commit sets them when it creates the object; later the live
-    /// value is kept. `spec.replicas` of what an autoscaler of the same source scales is ignored without being named.
+    /// value is kept. `spec.replicas` of what an autoscaler scales, wherever that is made, is ignored without being named.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64))]
     pub ignore: Vec<DriftIgnore>,
@@ -387,7 +392,8 @@ pub struct ApplicationStatus {
     /// Sequence number of the newest release; the next one is one more.
     #[serde(default)]
     pub last_sequence: i64,
-    /// Digest of spec and rendered objects of the newest attempt: the same digest is not tried again by itself.
+    /// Digest of the rendered objects that were tried last: the same digest is not tried again by itself. A commit that is
+    /// refused as a whole leaves it as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted_digest: Option<String>,
     /// Counts of the managed objects.

@@ -101,6 +101,9 @@ pub struct InventoryEntry {
     /// JSON pointers of the fields that were left out of `ours`, since others may set them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ignored: Vec<String>,
+    /// `tidegate.io/apply` as git said it when the object was applied last: `IfNotPresent` or `Merge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apply: Option<String>,
     /// `tidegate.io/prune` as git said it when the object was applied last: `Enabled` or `Disabled`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prune: Option<String>,

@@ -186,9 +186,17 @@ pub struct PlanSummary {
     /// Objects that stay as they are.
     #[serde(default)]
     pub unchanged: i32,
+    /// Objects that git leaves out (`tidegate.io/apply: Ignore`).
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ignored: i32,
     /// At most 20 changes, in the order of execution.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+fn is_zero(number: &i32) -> bool {
+    *number == 0
 }
 
 /// One line of a plan.

@@ -6,8 +6,11 @@
 mod body;
 mod established;
 mod over;
+mod prove;
+mod recreate;
 mod remove;
 mod report;
+mod rewrite;
 mod write;
 
 use std::collections::HashSet;
@@ -27,6 +30,7 @@ use tidegate_core::order::Stage;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::{Action, Plan, Step};
 use tidegate_core::standing::Claim;
+use tidegate_core::takeover::Former;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -89,8 +93,8 @@ pub enum Done {
         sealed: Sealed,
         /// The object as the answer has it.
         live: LiveRecord,
-        /// Field managers that it was taken over from.
-        adopted_from: Option<String>,
+        /// From whom it was taken over.
+        adopted_from: Option<Former>,
         /// True when it was not there before.
         created: bool,
     },
@@ -210,7 +214,8 @@ impl Run<'_> {
             (Action::Delete { uid }, _) => self.delete(step, uid.as_deref()).await,
             (Action::Create, Some(object)) => self.create(object).await,
             (Action::Update { uid }, Some(object)) => self.update(object, uid, step).await,
-            (Action::Create | Action::Update { .. }, None) => {
+            (Action::Recreate { uid }, Some(object)) => self.recreate(object, step, uid.as_deref()).await,
+            (Action::Create | Action::Update { .. } | Action::Recreate { .. }, None) => {
                 Err(Failure::bug(&step.id, "the plan has no body for it"))
             }
         }

@@ -4,6 +4,7 @@ use super::*;
 fn with_an_addition(version: &str) -> Value {
     let mut object = live("a", "u1", Some("tg/shop/web"));
     object["metadata"]["resourceVersion"] = version.into();
+    object["data"] = json!({"k": "v", "added": "x"});
     object["metadata"]["managedFields"][0]["fieldsV1"] = json!({"f:data": {"f:k": {}}});
     let added =
         json!({"manager": "kubectl-edit", "operation": "Update", "fieldsV1": {"f:data": {"f:added": {}}}});
@@ -15,7 +16,7 @@ fn with_an_addition(version: &str) -> Value {
 }
 
 #[tokio::test]
-async fn an_addition_is_made_ours_and_then_applied_away_on_the_version_that_was_read() {
+async fn an_addition_is_taken_away_in_one_request_on_the_version_that_was_read() {
     let (_, record) =
         tidegate_core::live::reduce(&with_an_addition("42"), &key(), jiff::Timestamp::UNIX_EPOCH, &[])
             .unwrap();
@@ -38,8 +39,8 @@ async fn an_addition_is_made_ours_and_then_applied_away_on_the_version_that_was_
         }
         _ if seen.body[1]["value"] == "41" => status(409, "conflict", "a", "configmaps"),
         _ if seen.body.is_array() => {
-            let mut patched = with_an_addition("43");
-            patched["metadata"]["managedFields"] = seen.body[2]["value"].clone();
+            let mut patched = live("a", "u1", Some("tg/shop/web"));
+            patched["metadata"]["resourceVersion"] = "43".into();
             Reply::Json(200, patched)
         }
         _ => Reply::Json(200, live("a", "u1", Some("tg/shop/web"))),
@@ -50,26 +51,62 @@ async fn an_addition_is_made_ours_and_then_applied_away_on_the_version_that_was_
     let methods: Vec<&str> = log.iter().map(|s| s.method.as_str()).collect();
     assert_eq!(
         methods,
-        ["GET", "PATCH", "GET", "PATCH", "PATCH", "PATCH"],
+        ["GET", "PATCH", "GET", "PATCH", "PATCH"],
         "a lost race starts anew"
     );
+    let patch = log[3].body.as_array().unwrap();
+    let value = |path: &str| patch.iter().find(|op| op["path"] == path).map(|op| &op["value"]);
+    assert_eq!(value("/data"), Some(&json!({"k": "v"})));
     assert_eq!(
-        log[3].body[2]["value"],
-        json!([{
-            "manager": "tidegate", "operation": "Apply",
-            "fieldsV1": {"f:data": {"f:k": {}, "f:added": {}}},
-        }])
+        value("/metadata/managedFields"),
+        Some(&json!([{
+            "manager": "tidegate", "operation": "Apply", "fieldsV1": {"f:data": {"f:k": {}}},
+        }]))
     );
     assert_eq!(log[4].body["metadata"]["resourceVersion"], "43");
     assert_eq!(log[4].body["metadata"]["uid"], "u1");
-    assert_eq!(
-        log[5].body["kind"], "ConfigMap",
-        "a map that is applied empty is put there again"
-    );
     let Ok(Done::Applied { sealed, .. }) = &outcomes[0].result else {
         panic!("{outcomes:?}")
     };
     assert_eq!(sealed.foreign, Some(Vec::new()));
+}
+
+#[tokio::test]
+async fn an_addition_that_may_not_be_taken_away_stays_its_owners() {
+    let object = desired("ConfigMap", "a");
+    let (_, record) =
+        tidegate_core::live::reduce(&with_an_addition("42"), &key(), jiff::Timestamp::UNIX_EPOCH, &[])
+            .unwrap();
+    let mut inventory = sealed("a", Some("u1"));
+    for sealed in inventory.entries.values_mut().filter_map(|e| e.sealed.as_mut()) {
+        sealed.desired.clone_from(&object.digest);
+        sealed.ours = record.ours.clone().unwrap();
+    }
+    let plan = approve(
+        vec![object.clone()],
+        &inventory,
+        &Live::from([(object.id, record)]),
+    );
+    let denied = "ValidatingAdmissionPolicy 'keep' denied request: stays";
+    let (_, outcomes, log) = run(&plan, move |seen| match seen.method.as_str() {
+        "GET" => Reply::Json(200, with_an_addition("42")),
+        _ if seen.body.is_array() => status(422, denied, "a", "configmaps"),
+        _ => Reply::Json(200, with_an_addition("43")),
+    })
+    .await;
+    assert_eq!(failure(&outcomes[0]).problem.reason, "AdmissionDenied");
+    let log = log.lock().unwrap();
+    let writes: Vec<&Seen> = log.iter().filter(|s| s.method != "GET").collect();
+    assert_eq!(
+        writes.len(),
+        1,
+        "nothing was written before it, and nothing is to be put back"
+    );
+    let patch = writes[0].body.as_array().unwrap();
+    assert!(
+        patch.iter().any(|op| op["path"] == "/data"),
+        "fields and entries go together"
+    );
 }
 
 /// A live object whose `spec.scale` somebody set to 7: we own it, or that somebody does too.

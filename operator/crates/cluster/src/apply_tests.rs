@@ -3,6 +3,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use tidegate_api::application::DriftMode;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::{PruneRule, Rendered};
 use tidegate_core::gate::{self, Decision};
@@ -10,6 +11,7 @@ use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::{Entry, InventorySet};
 use tidegate_core::object::Location;
 use tidegate_core::plan::{Inputs, Live, plan, teardown};
+use tidegate_core::recreate::Found;
 use tidegate_core::standing::Claim;
 
 use super::*;
@@ -18,6 +20,12 @@ use crate::fake::{Log, Reply, Seen, clients, status};
 
 #[path = "apply_drift_tests.rs"]
 mod drift;
+#[path = "apply_recreate_tests.rs"]
+mod recreate;
+#[path = "apply_rules_tests.rs"]
+mod rules;
+#[path = "apply_takeover_tests.rs"]
+mod takeover;
 
 fn key() -> DigestKey {
     DigestKey::new([7; 32])
@@ -53,6 +61,8 @@ fn desired(kind: &str, name: &str) -> DesiredObject {
         body,
         ignored: Vec::new(),
         prune: PruneRule::Default,
+        force: false,
+        apply: ApplyRule::Always,
         wave: 0,
     }
 }
@@ -66,6 +76,7 @@ fn approve(objects: Vec<DesiredObject>, inventory: &InventorySet, live: &Live) -
         prune: true,
         drift: DriftMode::Correct,
         additions: DriftMode::Correct,
+        found: &Found::default(),
         now: jiff::Timestamp::UNIX_EPOCH,
         key: &key(),
     });
@@ -105,7 +116,7 @@ fn live(name: &str, uid: &str, owner: Option<&str>) -> Value {
             "name": name, "namespace": "shop", "uid": uid, "resourceVersion": "42",
             "annotations": owner.map(|o| json!({"tidegate.io/owner": o})),
             "managedFields": [{
-                "manager": if owner.is_some() { "tidegate" } else { "kubectl-client-side-apply" },
+                "manager": if owner.is_some() { "tidegate" } else { "my-tool" },
                 "operation": "Apply", "fieldsV1": {"f:data": {}},
             }],
         },
@@ -195,6 +206,7 @@ async fn a_create_is_an_apply_on_absence() {
 fn existing(object: Value) -> impl Fn(&Seen) -> Reply + Send + Sync + 'static {
     move |seen| match (seen.method.as_str(), &seen.body["metadata"]["uid"]) {
         ("GET", _) => Reply::Json(200, object.clone()),
+        _ if seen.body.is_array() => Reply::Json(200, object.clone()),
         (_, uid) if *uid == object["metadata"]["uid"] => Reply::Json(200, object.clone()),
         _ => status(409, "conflict", "a", "configmaps"),
     }
@@ -216,7 +228,8 @@ async fn an_existing_object_is_adopted_resumed_or_refused() {
     else {
         panic!("{outcomes:?}")
     };
-    assert_eq!(adopted_from.as_deref(), Some("kubectl-client-side-apply"));
+    let from = adopted_from.as_ref().map(|former| former.by.as_str());
+    assert_eq!(from, Some("my-tool"));
     assert!(!created);
     assert_eq!(log.lock().unwrap().len(), 3);
 
@@ -243,7 +256,8 @@ async fn an_existing_object_is_adopted_resumed_or_refused() {
     let Ok(Done::Applied { adopted_from, .. }) = &outcomes[0].result else {
         panic!("{outcomes:?}")
     };
-    assert_eq!(adopted_from.as_deref(), Some("Application shop/leaving"));
+    let from = adopted_from.as_ref().map(|former| former.by.as_str());
+    assert_eq!(from, Some("Application shop/leaving"));
 
     let never = existing(live("a", "u9", None));
     let (_, outcomes, _) = run_with(&plan, Adopt::Never, CancellationToken::new(), never).await;
@@ -279,6 +293,7 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         ours: String::new(),
         foreign: Some(Vec::new()),
         ignored: Vec::new(),
+        apply: ApplyRule::Always,
     });
     let entry = Entry {
         version: "v1".to_owned(),

@@ -44,6 +44,8 @@ pub(crate) struct Feed {
     pub(crate) labels: Option<String>,
     /// Waits for a kind that is not served instead of ending.
     pub(crate) patient: bool,
+    /// Lists anew beside the watch this often: what an event that never came would have told is seen then.
+    pub(crate) resync: Option<Duration>,
 }
 
 /// Where the objects go.
@@ -85,11 +87,20 @@ pub(crate) async fn run<S: Sink>(
 async fn forever<S: Sink>(clients: &Clients, feed: &Feed, sink: &mut S) -> Ended {
     let mut failures = 0;
     let mut position: Option<String> = None;
+    let mut due = Resync::of(feed);
     loop {
         let started = Instant::now();
         let result = match position.take() {
-            None => list(clients, feed, sink).await,
-            Some(from) => watch(clients, feed, sink, from).await,
+            None => list(clients, feed, sink).await.inspect(|_| due.listed()),
+            Some(from) if due.is_due() => {
+                due.listed();
+                // A watch that works is not given up for a list that does not.
+                list(clients, feed, sink).await.map_err(|stopped| Stopped {
+                    resume: Some(from),
+                    ..stopped
+                })
+            }
+            Some(from) => watch(clients, feed, sink, from, due.at).await,
         };
         match result {
             Ok(reached) => {
@@ -118,13 +129,46 @@ async fn forever<S: Sink>(clients: &Clients, feed: &Feed, sink: &mut S) -> Ended
     }
 }
 
+/// When the next list beside the watch is due.
+struct Resync {
+    every: Option<Duration>,
+    at: Option<Instant>,
+}
+
+impl Resync {
+    fn of(feed: &Feed) -> Self {
+        let mut resync = Self {
+            every: feed.resync,
+            at: None,
+        };
+        resync.listed();
+        resync
+    }
+
+    /// The next is an interval from now, give or take a tenth, so that kinds do not come together.
+    fn listed(&mut self) {
+        let tenths = 0.9 + 0.2 * f64::from(random()) / 1000.0;
+        self.at = self.every.map(|every| Instant::now() + every.mul_f64(tenths));
+    }
+
+    fn is_due(&self) -> bool {
+        self.at.is_some_and(|at| at <= Instant::now())
+    }
+}
+
+/// Up to 999. Spreads what would else happen at the same moment; nothing depends on it.
+fn random() -> u32 {
+    use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+    let drawn = RandomState::new().build_hasher().finish() % 1000;
+    u32::try_from(drawn).unwrap_or_default()
+}
+
 /// Doubles, with up to a quarter more so that many feeds do not come back at the same moment.
 fn pause(failures: u32) -> Duration {
     let pause = SHORTEST_PAUSE
         .saturating_mul(1 << failures.saturating_sub(1).min(5))
         .min(LONGEST_PAUSE);
-    let spread = jiff::Timestamp::now().subsec_nanosecond().unsigned_abs() % 250;
-    pause + pause.mul_f64(f64::from(spread) / 1000.0)
+    pause + pause.mul_f64(f64::from(random()) / 4000.0)
 }
 
 struct Reached {
@@ -214,6 +258,7 @@ async fn watch<S: Sink>(
     feed: &Feed,
     sink: &mut S,
     from: String,
+    until: Option<Instant>,
 ) -> Result<Reached, Stopped> {
     let mut version = from;
     let path = format!(
@@ -230,6 +275,7 @@ async fn watch<S: Sink>(
     // A resumed watch may be silent for a minute: that it stands again is news by itself.
     sink.reached(&version);
     let deadline = Instant::now() + WATCH_DEADLINE;
+    let deadline = until.map_or(deadline, |until| until.min(deadline));
     let mut buffer = BytesMut::new();
     let mut scanned = 0;
     loop {

@@ -47,6 +47,7 @@ async fn a_broken_watch_goes_on_where_it_ended_without_a_list() {
         path: "/apis/x.io/v1/things".to_owned(),
         labels: None,
         patient: false,
+        resync: None,
     };
     let cancel = CancellationToken::new();
     let mut sink = Names::default();

@@ -44,7 +44,8 @@ struct Shared {
     clients: Clients,
     /// The only namespace that is watched; empty for all.
     namespace: String,
-    labels: String,
+    installation: String,
+    resync: Duration,
     key: DigestKey,
     lenses: Lenses,
     kinds: Mutex<Kinds>,
@@ -57,8 +58,15 @@ struct Shared {
 
 impl LiveMap {
     /// A map of the objects that carry this installation's label. Watches nothing yet. `lenses` is asked at each event.
-    pub fn new(clients: Clients, installation: &str, key: DigestKey, lenses: Lenses) -> Self {
-        Self::within(String::new(), clients, installation, key, lenses)
+    /// Each kind is listed anew every `resync` beside its watch.
+    pub fn new(
+        clients: Clients,
+        installation: &str,
+        resync: Duration,
+        key: DigestKey,
+        lenses: Lenses,
+    ) -> Self {
+        Self::within(String::new(), clients, installation, resync, key, lenses)
     }
 
     /// As [`LiveMap::new`], of one namespace: for clients that may not watch more.
@@ -66,6 +74,7 @@ impl LiveMap {
         namespace: String,
         clients: Clients,
         installation: &str,
+        resync: Duration,
         key: DigestKey,
         lenses: Lenses,
     ) -> Self {
@@ -73,7 +82,8 @@ impl LiveMap {
         let shared = Shared {
             clients,
             namespace,
-            labels: format!("{}={installation}", names::LABEL_MANAGED_BY),
+            installation: installation.to_owned(),
+            resync,
             key,
             lenses,
             kinds: Mutex::default(),
@@ -98,8 +108,13 @@ impl LiveMap {
             api_version: api_version(&gvk.group, &gvk.version),
             kind: gvk.kind.to_string(),
             path: paths::collection(&gvk.group, &gvk.version, &self.shared.namespace, &info.plural),
-            labels: Some(self.shared.labels.clone()),
+            labels: Some(format!(
+                "{}={}",
+                names::LABEL_MANAGED_BY,
+                self.shared.installation
+            )),
             patient: false,
+            resync: Some(self.shared.resync),
         };
         let shared = self.shared.clone();
         let gvk = gvk.clone();
@@ -173,8 +188,9 @@ impl LiveMap {
         self.shared.kinds().put(&gvk, id, record, Seen::InAnswer);
     }
 
-    /// Reads an object again. For a record that was made before it was known what is ignored or by what health is
-    /// judged: see [`tidegate_core::plan::comparable`] and [`Lens::judged`]. Does nothing for a kind that is not watched at this version.
+    /// Reads an object again. For a record that was made before it was known what is ignored or by what health is judged
+    /// (see [`tidegate_core::plan::comparable`] and [`Lens::judged`]), and for an object that has no record: somebody may
+    /// have taken its label, so that no list has it. Does nothing for a kind that is not watched at this version.
     pub async fn reread(&self, id: &ObjectId, version: &str) -> Result<(), Error> {
         let gvk = Gvk::new(&id.group, version, &id.kind);
         let Some(plural) = self.shared.kinds().plural(&gvk) else {
@@ -182,8 +198,15 @@ impl LiveMap {
         };
         let path = paths::object(&gvk, &plural, id);
         let live = self.shared.clients.find(&id.kind, path).await?;
-        if let Some((id, record)) = live.and_then(|live| self.shared.reduce(&live)) {
-            self.shared.kinds().put(&gvk, id, record, Seen::InAnswer);
+        let Some(live) = live else { return Ok(()) };
+        let label = &live["metadata"]["labels"][names::LABEL_MANAGED_BY];
+        let seen = if *label == *self.shared.installation {
+            Seen::InAnswer
+        } else {
+            Seen::Unlabelled
+        };
+        if let Some((id, record)) = self.shared.reduce(&live) {
+            self.shared.kinds().put(&gvk, id, record, seen);
         }
         Ok(())
     }

@@ -31,6 +31,8 @@ fn event(sort: &str, object: impl Into<Value>) -> Value {
     json!({"type": sort, "object": object.into()})
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 fn gvk() -> Gvk {
     Gvk::new("", "v1", "ConfigMap")
 }
@@ -44,6 +46,7 @@ fn map(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> (LiveMap, cra
     let map = LiveMap::new(
         clients,
         "tg",
+        HOUR,
         DigestKey::new([7; 32]),
         Arc::new(|_| Lens::default()),
     );
@@ -282,4 +285,123 @@ async fn retain_ends_a_watch() {
     map.wait_synced(&[gvk()], SOON).await.unwrap();
     map.retain(&HashSet::new());
     assert!(!map.is_synced(&gvk()) && names(&map).is_empty());
+}
+
+/// A watch that says nothing for an hour, although objects were edited, made and deleted.
+fn silent(failing: usize) -> (LiveMap, crate::fake::Log) {
+    let lists = std::sync::atomic::AtomicUsize::new(0);
+    map(move |seen| {
+        if is_watch(seen) {
+            return Reply::Lines(Vec::new(), 200_000);
+        }
+        match lists.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 => list("10", &[object("a", "1", "x"), object("b", "2", "x")]),
+            at if at <= failing => status(500, "etcd is slow", "", "configmaps"),
+            _ => list("90", &[object("a", "50", "edited"), object("c", "60", "x")]),
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_watch_never_told_is_seen_within_the_hour() {
+    let (map, log) = silent(0);
+    map.wait_synced(&[gvk()], SOON).await.unwrap();
+    map.changes().await;
+    let before = map.snapshot_for([(&id("a"), "v1")])[&id("a")].clone();
+    tokio::time::sleep(HOUR.mul_f64(0.85)).await;
+    assert_eq!(names(&map), ["a", "b"]);
+    tokio::time::sleep(HOUR.mul_f64(0.3)).await;
+    assert_eq!(names(&map), ["a", "c"]);
+    let after = &map.snapshot_for([(&id("a"), "v1")])[&id("a")];
+    assert_ne!(after.ours, before.ours);
+    let mut told = map.changes().await;
+    told.sort_unstable();
+    assert_eq!(told, [id("a"), id("b"), id("c")], "each change wakes somebody");
+    let log = log.lock().unwrap();
+    assert_eq!(
+        log.iter().filter(|seen| !is_watch(seen)).count(),
+        2,
+        "once an hour"
+    );
+    assert!(
+        log.last().unwrap().query.contains("resourceVersion=90"),
+        "the watch goes on from the list"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_works_goes_on_when_the_list_beside_it_fails() {
+    let (map, log) = silent(1);
+    map.wait_synced(&[gvk()], SOON).await.unwrap();
+    tokio::time::sleep(HOUR.mul_f64(1.15)).await;
+    assert_eq!(map.failure(&gvk()), None, "it is no failure any more");
+    assert!(
+        log.lock()
+            .unwrap()
+            .last()
+            .unwrap()
+            .query
+            .contains("resourceVersion=10")
+    );
+    tokio::time::sleep(HOUR.mul_f64(1.15)).await;
+    assert_eq!(names(&map), ["a", "c"], "the next one heals");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_whose_label_was_taken_while_nobody_looked_is_found_by_name() {
+    let (map, _) = map(|seen| match seen.path.as_str() {
+        _ if is_watch(seen) => Reply::Lines(Vec::new(), 1_000_000),
+        "/api/v1/configmaps" => list("10", &[]),
+        "/api/v1/namespaces/shop/configmaps/a" => Reply::Json(200, full("a", "7", "x")),
+        "/api/v1/namespaces/shop/configmaps/b" => {
+            let mut labelled = full("b", "7", "x");
+            labelled["metadata"]["labels"] = json!({"tidegate.io/managed-by": "tg"});
+            Reply::Json(200, labelled)
+        }
+        _ => status(404, "not found", "c", "configmaps"),
+    });
+    map.wait_synced(&[gvk()], SOON).await.unwrap();
+    for name in ["a", "b", "c"] {
+        map.reread(&id(name), "v1").await.unwrap();
+    }
+    assert_eq!(
+        names(&map),
+        ["a"],
+        "b has the label, and the list that is newer does not have it: deleted since"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_of_before_our_own_write_does_not_undo_it() {
+    let (map, _) = map(|seen| {
+        if is_watch(seen) {
+            Reply::Lines(Vec::new(), 1_000_000)
+        } else {
+            list("10", &[object("a", "5", "x")])
+        }
+    });
+    map.wait_synced(&[gvk()], SOON).await.unwrap();
+    let seen = |version: &str, value: &str| map.shared.reduce(&full("a", version, value)).unwrap().1;
+    let version = || {
+        map.snapshot_for([(&id("a"), "v1")])[&id("a")]
+            .resource_version
+            .clone()
+    };
+    map.record(id("a"), "v1", seen("20", "written"));
+    let put = |record| {
+        map.shared
+            .kinds()
+            .put(&gvk(), id("a"), record, kinds::Seen::InWatch)
+    };
+    assert!(!put(seen("15", "x")), "a status of before the write");
+    assert_eq!(version(), "20");
+    assert!(!put(seen("20", "written")), "the write itself");
+    assert!(put(seen("21", "edited")), "an edit after it");
+    assert!(
+        put(seen("3", "restored")),
+        "the watch is believed again once it has caught up"
+    );
+    map.record(id("a"), "v1", seen("30", "written"));
+    map.shared.kinds().reached(&gvk(), "31");
+    assert!(put(seen("4", "restored")), "a bookmark catches up too");
 }

@@ -2,15 +2,16 @@
 //!
 //! An addition leaves our set of paths and its values as they were, and no apply removes it. So the leaves that
 //! people's managers own and we do not are kept as one short digest each, of path and value. What is there in the
-//! answer to the apply that seals the object is accepted; what comes after it is an addition. To remove it, its paths
-//! are first made ours, so that the next apply, which has them no longer, takes them away.
+//! answer to the apply that seals the object is accepted; what comes after it is an addition. It is taken away together
+//! with its paths in those entries: where that is refused, nothing has changed.
 
-use serde_json::{Value, json};
-use tidegate_api::names;
+use serde_json::Value;
 
+use crate::differences::Difference;
 use crate::digest::DigestKey;
-use crate::managed::{self, Fields, child, entries, is_ours, our_fields, step, subresource};
+use crate::managed::{self, Fields, child, entries, our_fields, step, subresource};
 use crate::pointer::{self, Below, Segments};
+use crate::strip::{merge, strip};
 
 /// Beginnings of the names of managers that stand for a person: kubectl in all its forms, what it owned before
 /// server-side apply knew it, and browsers, whose `User-Agent` becomes the manager of what a dashboard writes.
@@ -96,9 +97,9 @@ pub fn still_accepted(foreign: &[String], accepted: Option<&[String]>) -> Vec<St
     foreign.iter().filter(known).cloned().collect()
 }
 
-/// The object's `managedFields` with all additions owned by our Apply entry instead. `None` when none can be taken.
+/// The object without its additions, and without them in people's entries. `None` when none can be taken away.
 /// An item of a keyed list goes as a whole: half of a container would be refused.
-pub fn claim(object: &Value, key: &DigestKey, ignored: &[String], accepted: &[String]) -> Option<Value> {
+pub fn without(object: &Value, key: &DigestKey, ignored: &[String], accepted: &[String]) -> Option<Value> {
     let folded = foreign(object, key, ignored);
     if !any_added(&folded, accepted) {
         return None;
@@ -106,16 +107,10 @@ pub fn claim(object: &Value, key: &DigestKey, ignored: &[String], accepted: &[St
     let ignored = segments(ignored);
     let below = Below::root(&ignored);
     let ours = our_fields(object).cloned().unwrap_or_default();
-    let mut claimed = ours.clone();
-    let mut others = Vec::new();
-    let mut our_entry = None;
+    let (mut managed, mut all) = (Vec::new(), Fields::new());
     for entry in entries(object) {
-        if is_ours(entry) {
-            our_entry = Some(entry.clone());
-            continue;
-        }
         let Some(fields) = entry["fieldsV1"].as_object().filter(|_| is_persons(entry)) else {
-            others.push(entry.clone());
+            managed.push(entry.clone());
             continue;
         };
         let mut cut = Cut {
@@ -124,25 +119,14 @@ pub fn claim(object: &Value, key: &DigestKey, ignored: &[String], accepted: &[St
             path: Vec::new(),
         };
         let (taken, left) = cut.split(fields, Some(&ours), Some(object), &below);
-        merge(&mut claimed, taken);
+        merge(&mut all, taken);
         if !left.is_empty() {
             let mut entry = entry.clone();
             entry["fieldsV1"] = Value::Object(left);
-            others.push(entry);
+            managed.push(entry);
         }
     }
-    if claimed == ours {
-        return None;
-    }
-    let mut entry = our_entry.unwrap_or_else(|| {
-        json!({
-            "manager": names::FIELD_MANAGER, "operation": "Apply", "apiVersion": object["apiVersion"],
-            "fieldsType": "FieldsV1",
-        })
-    });
-    entry["fieldsV1"] = Value::Object(claimed);
-    others.insert(0, entry);
-    Some(Value::Array(others))
+    (!all.is_empty()).then(|| strip(object, managed, &all))
 }
 
 fn segments(pointers: &[String]) -> Vec<Segments> {
@@ -290,40 +274,22 @@ fn node_of(fields: Fields) -> Option<Value> {
     (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
-/// Union of two sets of paths. A leaf that gains children stays in the set itself, which fieldsV1 writes as `.`.
-fn merge(into: &mut Fields, from: Fields) {
-    for (element, node) in from {
-        let Value::Object(node) = node else { continue };
-        match into.get_mut(&element).and_then(Value::as_object_mut) {
-            None => {
-                into.insert(element, Value::Object(node));
-            }
-            Some(have) => {
-                if have.is_empty() != node.is_empty() {
-                    have.insert(".".to_owned(), json!({}));
-                }
-                merge(have, node);
-            }
-        }
-    }
-}
-
-/// Additions as people read them, `spec.template.spec.containers[name=debug].image`, at most `limit`. Never values.
-pub fn added_paths(
+/// Additions with their managers, `spec.template.spec.containers[name=debug].image`, at most `limit`. Never values.
+pub fn added_fields(
     object: &Value,
     key: &DigestKey,
     ignored: &[String],
     accepted: &[String],
     limit: usize,
-) -> Vec<String> {
+) -> Vec<Difference> {
     let ignored = segments(ignored);
     let below = Below::root(&ignored);
     let ours = our_fields(object);
-    let mut lines = Vec::new();
-    for fields in entries(object)
-        .filter(|e| is_persons(e))
-        .filter_map(|e| e["fieldsV1"].as_object())
-    {
+    let mut added = Vec::new();
+    for entry in entries(object).filter(|e| is_persons(e)) {
+        let Some(fields) = entry["fieldsV1"].as_object() else {
+            continue;
+        };
         leaves(
             fields,
             ours,
@@ -331,11 +297,14 @@ pub fn added_paths(
             &below,
             &mut Vec::new(),
             &mut |path, value| {
-                if lines.len() < limit && !accepted.contains(&leaf_digest(path, value, key)) {
-                    lines.push(managed::readable(path));
+                if added.len() < limit && !accepted.contains(&leaf_digest(path, value, key)) {
+                    added.push(Difference {
+                        field: managed::readable(path),
+                        manager: entry["manager"].as_str().map(str::to_owned),
+                    });
                 }
             },
         );
     }
-    lines
+    added
 }

@@ -2,6 +2,7 @@
 //!
 //! Rules: semantics.md "Plan, admissibility, limits"; hostile-input.md row "manifests".
 
+mod empty;
 mod hook;
 mod secret;
 mod wave;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 use tidegate_api::application::DriftIgnore;
 use tidegate_api::names;
 
+use crate::apply_rule::ApplyRule;
 use crate::catalog::{Catalog, Gvk};
 use crate::desired::{DesiredObject, PruneRule, RawObject, Rendered};
 use crate::digest::DigestKey;
@@ -38,8 +40,12 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// Written to every object.
     pub owner: &'a Owner,
+    /// `spec.force`.
+    pub force: bool,
     /// `spec.drift.ignore`.
     pub ignore: &'a [DriftIgnore],
+    /// What autoscalers in the cluster scale; those of the set itself need not be among them.
+    pub scaled: &'a ignore::Scaled,
     /// For digests.
     pub key: &'a DigestKey,
 }
@@ -63,12 +69,19 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
     let mut problems = ignore_faults(context.ignore);
     let mut objects: Vec<DesiredObject> = Vec::with_capacity(raw.len());
     let mut hooks: Vec<Hook> = Vec::new();
+    let mut left_out = Vec::new();
     let mut seen: HashMap<ObjectId, Location> = HashMap::with_capacity(raw.len());
     for mut object in raw {
+        if object.value.pointer(APPLY).and_then(Value::as_str) == Some("Ignore") {
+            // As though git did not have it: whatever is wrong with it, too.
+            left_out.extend(identify(&object, &catalog, context.namespace, &mut Vec::new()));
+            continue;
+        }
         let before = problems.len();
         let Some(id) = identify(&object, &catalog, context.namespace, &mut problems) else {
             continue;
         };
+        empty::drop_empty_metadata(&id, &mut object.value);
         let mut faults = secret::fold_string_data(&id, &mut object.value);
         faults.extend(secret::not_base64(&id, &object.value));
         let mut check = Check {
@@ -87,6 +100,8 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
         check.size();
         check.schema(&schemas);
         let prune = check.prune_rule();
+        let force = check.force(context.force);
+        let apply = check.apply_rule();
         let wave = check.wave();
         let hook = check.hook(&id, hooks.len());
         if problems.len() == before {
@@ -94,6 +109,8 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
             let object = DesiredObject {
                 prune,
                 wave,
+                force,
+                apply,
                 ..finish(object, id, context)
             };
             match hook {
@@ -108,14 +125,20 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
     }
     problems.extend(wave::contradictions(&objects));
     if problems.is_empty() {
-        let scaled = ignore::autoscaled(&objects);
+        let mut scaled = ignore::autoscaled(&objects);
+        scaled.extend(
+            context
+                .scaled
+                .iter()
+                .map(|(target, by)| (target.clone(), by.clone())),
+        );
         for object in &mut objects {
             object.ignore(ignore::ignored(object, context.ignore, &scaled), context.key);
         }
         for hook in &mut hooks {
             hook.job.ignore(Vec::new(), context.key);
         }
-        return Ok(Rendered::with_hooks(objects, hooks, context.key));
+        return Ok(Rendered::whole(objects, hooks, left_out, context.key));
     }
     problems.sort_by(|a, b| a.location.cmp(&b.location));
     Err(problems)
@@ -280,6 +303,8 @@ fn is_blank(value: &Value) -> bool {
     }
 }
 
+const APPLY: &str = "/metadata/annotations/tidegate.io~1apply";
+
 const SERVER_SET: [&str; 8] = [
     "uid",
     "resourceVersion",
@@ -292,7 +317,7 @@ const SERVER_SET: [&str; 8] = [
 ];
 
 /// Annotations that mean something, but not in this version: applying the object as if they were absent would be a guess.
-const NOT_YET: [&str; 3] = ["tidegate.io/apply", "tidegate.io/force", "tidegate.io/substitute"];
+const NOT_YET: [&str; 1] = ["tidegate.io/substitute"];
 
 struct Check<'a> {
     object: &'a RawObject,
@@ -408,6 +433,32 @@ impl Check<'_> {
         })
     }
 
+    fn apply_rule(&mut self) -> ApplyRule {
+        let Some(text) = self.object.value.pointer(APPLY).and_then(Value::as_str) else {
+            return ApplyRule::default();
+        };
+        ApplyRule::parse(text).unwrap_or_else(|| {
+            let message = format!("must be IfNotPresent, Merge or Ignore, not `{text}`");
+            self.problem("InvalidField", APPLY, message);
+            ApplyRule::default()
+        })
+    }
+
+    /// Whether the object may be made anew; `default` is the Application's word.
+    fn force(&mut self, default: bool) -> bool {
+        let pointer = "/metadata/annotations/tidegate.io~1force";
+        match self.object.value.pointer(pointer).and_then(Value::as_str) {
+            None => default,
+            Some("Enabled") => true,
+            Some("Disabled") => false,
+            Some(text) => {
+                let message = format!("must be Enabled or Disabled, not `{text}`");
+                self.problem("InvalidField", pointer, message);
+                false
+            }
+        }
+    }
+
     fn wave(&mut self) -> i32 {
         let pointer = "/metadata/annotations/tidegate.io~1wave";
         let Some(text) = self.object.value.pointer(pointer).and_then(Value::as_str) else {
@@ -500,6 +551,8 @@ fn finish(object: RawObject, id: ObjectId, context: &Context<'_>) -> DesiredObje
         ignored: Vec::new(),
         prune: PruneRule::Default,
         wave: 0,
+        force: false,
+        apply: ApplyRule::Always,
     }
 }
 

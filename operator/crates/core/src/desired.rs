@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::apply_rule::ApplyRule;
 use crate::digest::DigestKey;
 use crate::hook::{Hook, Point};
 use crate::object::{Location, ObjectId};
@@ -85,6 +86,10 @@ pub struct DesiredObject {
     pub ignored: Vec<String>,
     /// What git says about pruning it.
     pub prune: PruneRule,
+    /// True when git allows that it is deleted and made anew for a field that cannot be changed.
+    pub force: bool,
+    /// How it is applied; never `Ignore`.
+    pub apply: ApplyRule,
     /// Wave that it is applied in (annotation `tidegate.io/wave`): see [`crate::wave`].
     pub wave: i32,
 }
@@ -109,6 +114,8 @@ pub struct Rendered {
     pub objects: Vec<DesiredObject>,
     /// Jobs that a release runs; they are no objects of the set.
     pub hooks: Vec<Hook>,
+    /// Objects that git has and does not want to be looked at: neither applied nor pruned. Sorted.
+    pub left_out: Vec<ObjectId>,
     /// Keyed digest over identities and bodies; the same set has the same digest whatever its order in the files.
     pub digest: String,
 }
@@ -120,7 +127,19 @@ impl Rendered {
     }
 
     /// Sorts the objects and takes the digest.
-    pub fn with_hooks(mut objects: Vec<DesiredObject>, mut hooks: Vec<Hook>, key: &DigestKey) -> Self {
+    pub fn with_hooks(objects: Vec<DesiredObject>, hooks: Vec<Hook>, key: &DigestKey) -> Self {
+        Self::whole(objects, hooks, Vec::new(), key)
+    }
+
+    /// As [`Rendered::with_hooks`], with the objects that are left out.
+    pub fn whole(
+        mut objects: Vec<DesiredObject>,
+        mut hooks: Vec<Hook>,
+        mut left_out: Vec<ObjectId>,
+        key: &DigestKey,
+    ) -> Self {
+        left_out.sort_unstable();
+        left_out.dedup();
         objects.sort_by(|a, b| a.id.cmp(&b.id));
         hooks.sort_by(|a, b| a.job.id.cmp(&b.job.id));
         let mut digester = key.start();
@@ -137,10 +156,14 @@ impl Rendered {
                 .part(hook.job.id.key().as_bytes())
                 .part(hook.job.digest.as_bytes());
         }
+        for id in &left_out {
+            digester.part(b"left out").part(id.key().as_bytes());
+        }
         Self {
             digest: digester.finish(),
             objects,
             hooks,
+            left_out,
         }
     }
 

@@ -1,5 +1,5 @@
-//! Fields that others may set: `spec.drift.ignore`, and `spec.replicas` of what is scaled by an autoscaler of the same
-//! set (semantics.md, Drift 6).
+//! Fields that others may set: `spec.drift.ignore`, and `spec.replicas` of what an autoscaler scales, whether it is in
+//! the same set or made elsewhere (semantics.md, Drift 6).
 //!
 //! An ignored field is never dropped while we are its only owner: the API server would remove it, and dropping
 //! `replicas` scales production to 1. So the live value is sent until another manager owns the field, and then nothing.
@@ -16,7 +16,7 @@ use crate::object::{ObjectId, split_api_version};
 use crate::pointer::{self, Segments, by_name, find, position};
 
 /// What an autoscaler writes.
-const REPLICAS: &str = "/spec/replicas";
+pub(crate) const REPLICAS: &str = "/spec/replicas";
 /// What makes an object the one it is, and ours: never ignored, nor what contains it.
 const IDENTITY: [&[&str]; 8] = [
     &["apiVersion"],
@@ -45,11 +45,7 @@ pub fn fault(text: &str) -> Option<String> {
 }
 
 /// Ignored pointers of each object: items by name where they have one, sorted. Faulty pointers are left out.
-pub fn ignored(
-    object: &DesiredObject,
-    rules: &[DriftIgnore],
-    scaled: &BTreeMap<ObjectId, ObjectId>,
-) -> Vec<String> {
+pub fn ignored(object: &DesiredObject, rules: &[DriftIgnore], scaled: &Scaled) -> Vec<String> {
     let of_rules = rules
         .iter()
         .filter(|rule| targets(rule, &object.id))
@@ -76,22 +72,26 @@ fn targets(rule: &DriftIgnore, id: &ObjectId) -> bool {
         && same(&target.name, &id.name)
 }
 
-/// Objects whose replicas an autoscaler of the same set sets, each with that autoscaler.
-pub fn autoscaled(objects: &[DesiredObject]) -> BTreeMap<ObjectId, ObjectId> {
+/// Objects whose replicas are not git's to say, each with its autoscaler.
+pub type Scaled = BTreeMap<ObjectId, ObjectId>;
+
+/// Objects whose replicas an autoscaler of the same set sets.
+pub fn autoscaled(objects: &[DesiredObject]) -> Scaled {
     objects
         .iter()
-        .filter_map(|o| Some((scale_target(o)?, o.id.clone())))
+        .filter_map(|o| Some((scale_target(&o.id, &o.body)?, o.id.clone())))
         .collect()
 }
 
-fn scale_target(scaler: &DesiredObject) -> Option<ObjectId> {
+/// The object whose replicas an autoscaler sets; `None` for what is none, or names no target.
+pub fn scale_target(scaler: &ObjectId, body: &Value) -> Option<ObjectId> {
     // KEDA's reference means a Deployment where it says nothing else.
-    let (api_version, kind) = match (&*scaler.id.group, &*scaler.id.kind) {
+    let (api_version, kind) = match (&*scaler.group, &*scaler.kind) {
         ("autoscaling", "HorizontalPodAutoscaler") => ("", ""),
         ("keda.sh", "ScaledObject") => ("apps/v1", "Deployment"),
         _ => return None,
     };
-    let target = scaler.body.pointer("/spec/scaleTargetRef")?;
+    let target = body.pointer("/spec/scaleTargetRef")?;
     let text = |field: &str, default| {
         target[field]
             .as_str()
@@ -100,20 +100,29 @@ fn scale_target(scaler: &DesiredObject) -> Option<ObjectId> {
     };
     let (group, _) = split_api_version(text("apiVersion", api_version));
     let (kind, name) = (text("kind", kind), target["name"].as_str()?);
-    Some(ObjectId::new(group, kind, &scaler.id.namespace, name))
+    Some(ObjectId::new(group, kind, &scaler.namespace, name))
 }
 
 /// What to apply over this live object: ignored fields have the live value where nobody else owns them, and are left
-/// out where somebody does or where they are gone.
+/// out where somebody does or where they are gone. In an item of a list that is not live they have git's value, as in
+/// an object that is not there yet: nobody can have set them.
 pub fn body_over(body: &Value, ignored: &[String], live: &Value) -> Value {
     let mut body = body.clone();
     for segments in ignored.iter().filter_map(|text| pointer::parse(text)) {
         match kept(&body, &segments, live) {
-            Some(value) => set(&mut body, &segments, value),
-            None => remove(&mut body, &segments),
+            Kept::Live(value) => set(&mut body, &segments, value),
+            Kept::Nothing => remove(&mut body, &segments),
+            Kept::Git => {}
         }
     }
     body
+}
+
+/// What is sent of an ignored field.
+enum Kept {
+    Live(Value),
+    Nothing,
+    Git,
 }
 
 /// What an owner has of a value.
@@ -240,15 +249,20 @@ impl Claims<'_> {
     }
 }
 
-fn kept(body: &Value, segments: &Segments, live: &Value) -> Option<Value> {
+fn kept(body: &Value, segments: &Segments, live: &Value) -> Kept {
     let mut claims = Claims {
         git: Some(body),
         ours: entries(live).find(|e| is_ours(e)).map_or(Own::Nothing, Own::of),
         others: entries(live).filter(|e| !is_ours(e)).map(Own::of).collect(),
     };
     let mut here = live;
-    for segment in segments {
-        let child = find(here, segment)?;
+    for (at, segment) in segments.iter().enumerate() {
+        let Some(child) = find(here, segment) else {
+            let new_item = claims
+                .git
+                .is_some_and(|git| leads_through_item(git, &segments[at..]));
+            return if new_item { Kept::Git } else { Kept::Nothing };
+        };
         claims = Claims {
             git: claims.git.and_then(|git| find(git, segment)),
             ours: claims.ours.down(segment, here, child),
@@ -260,7 +274,16 @@ fn kept(body: &Value, segments: &Segments, live: &Value) -> Option<Value> {
         };
         here = child;
     }
-    claims.keep(here)
+    claims.keep(here).map_or(Kept::Nothing, Kept::Live)
+}
+
+/// True when segments lead from here into an item of a list.
+fn leads_through_item(value: &Value, segments: &[String]) -> bool {
+    let Some((first, rest)) = segments.split_first() else {
+        return false;
+    };
+    let child = find(value, first);
+    child.is_some_and(|child| value.is_array() || leads_through_item(child, rest))
 }
 
 /// Sets a field, with the maps that lead to it. An item that git does not have is not made up.

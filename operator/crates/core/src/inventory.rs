@@ -7,6 +7,7 @@ use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 use tidegate_api::inventory::{InventoryEntry, InventoryRun, InventorySpec, Place};
 
+use crate::apply_rule::ApplyRule;
 use crate::desired::PruneRule;
 use crate::hook::{Outcome, Run};
 use crate::object::ObjectId;
@@ -45,6 +46,8 @@ pub struct Sealed {
     pub foreign: Option<Vec<String>>,
     /// JSON pointers of the fields that `ours` and `foreign` leave out.
     pub ignored: Vec<String>,
+    /// How it was applied.
+    pub apply: ApplyRule,
 }
 
 /// All entries of one Application.
@@ -250,6 +253,7 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         ours: sealed.map(|s| s.ours.clone()),
         foreign: sealed.and_then(|s| s.foreign.clone()),
         ignored: sealed.map(|s| s.ignored.clone()).unwrap_or_default(),
+        apply: sealed.and_then(|s| s.apply.as_str()).map(str::to_owned),
         prune: entry.prune.as_str().map(str::to_owned),
         wave: entry.wave,
         run: entry.run.as_ref().map(|run| InventoryRun {
@@ -267,6 +271,11 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         ours: entry.ours.clone().unwrap_or_default(),
         foreign: entry.foreign.clone(),
         ignored: entry.ignored.clone(),
+        apply: entry
+            .apply
+            .as_deref()
+            .and_then(ApplyRule::parse)
+            .unwrap_or_default(),
     });
     let prune = entry
         .prune

@@ -6,11 +6,14 @@
 
 pub mod additions;
 pub mod admit;
+pub mod apply_rule;
 pub mod backoff;
+pub mod beside;
 pub mod catalog;
 pub mod depends;
 pub mod desired;
 pub mod diff;
+pub mod differences;
 pub mod digest;
 pub mod duration;
 pub mod fights;
@@ -29,7 +32,10 @@ pub mod plan;
 pub mod pointer;
 pub mod problem;
 pub mod record;
+pub mod recreate;
 pub mod schema;
 pub mod standing;
 pub mod status;
+pub mod strip;
+pub mod takeover;
 pub mod wave;

@@ -6,6 +6,7 @@ use tidegate_api::application::Adopt;
 use tidegate_api::names;
 
 use crate::standing::Claim;
+use crate::takeover::{Former, former};
 
 /// `<installation>/<namespace>/<application>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,8 +48,8 @@ pub enum Takeover {
     Resume,
     /// Nobody's: take it over, and say from whom.
     Adopt {
-        /// Field managers and tools that wrote it, for the message.
-        from: String,
+        /// Whoever had applied it, for the message.
+        from: Former,
     },
     /// Somebody else's, or adoption is switched off.
     Refuse {
@@ -75,7 +76,7 @@ pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, claim: impl Fn(&Owner) -
     }
     let other = owner.filter(|other| other != ours);
     let Some(other) = other else {
-        return unowned(adopt, managers(live));
+        return unowned(adopt, former(live));
     };
     let said = claim(&other);
     if let Some(why) = refusal(&other, ours, adopt, said) {
@@ -92,14 +93,19 @@ pub fn decide(live: &Value, ours: &Owner, adopt: Adopt, claim: impl Fn(&Owner) -
     }
     match said {
         // Both are in git: it moves from the one to the other, which adopts nothing that is nobody's.
-        Claim::Leaving => Takeover::Adopt {
-            from: format!("Application {}", other.name()),
-        },
-        _ => unowned(adopt, format!("Application {}", other.name())),
+        Claim::Leaving => Takeover::Adopt { from: of(&other) },
+        _ => unowned(adopt, of(&other)),
     }
 }
 
-fn unowned(adopt: Adopt, from: String) -> Takeover {
+fn of(other: &Owner) -> Former {
+    Former {
+        by: format!("Application {}", other.name()),
+        advice: None,
+    }
+}
+
+fn unowned(adopt: Adopt, from: Former) -> Takeover {
     if adopt == Adopt::Never {
         return Takeover::Refuse {
             reason: "AlreadyExists",
@@ -164,6 +170,18 @@ pub fn immutable_is_proven(status: &Value) -> bool {
     causes.iter().all(|cause| {
         let message = cause["message"].as_str().unwrap_or_default();
         let field = cause["field"].as_str().unwrap_or("metadata");
-        message.contains("field is immutable") && !field.starts_with("metadata")
+        IMMUTABLE.iter().any(|words| message.contains(words)) && !field.starts_with("metadata")
     })
 }
+
+/// How the API server says that a field cannot be changed. Any other words prove nothing.
+const IMMUTABLE: [&str; 5] = [
+    "field is immutable",
+    // Addresses of a Service.
+    "may not change once set",
+    // Role of a RoleBinding or ClusterRoleBinding.
+    "cannot change roleRef",
+    "updates to statefulset spec for fields other than",
+    // Claims.
+    "spec is immutable after creation",
+];

@@ -2,20 +2,22 @@
 //!
 //! Rules: semantics.md "Ownership 1", "Inventory", "Prune and deletion", "Drift".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 
 use crate::additions::any_added;
-use crate::desired::{PruneRule, Rendered};
+use crate::apply_rule::ApplyRule;
+use crate::desired::{DesiredObject, PruneRule, Rendered};
 use crate::digest::DigestKey;
 use crate::hook::Run;
 use crate::inventory::{Entry, InventorySet, Sealed};
 use crate::live::LiveRecord;
 use crate::object::ObjectId;
 use crate::order::{Departure, Stage, never_pruned_by_default};
+use crate::recreate::{Found, instead};
 
 /// One conditional mutation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,11 @@ pub enum Action {
     Update {
         /// UID from the inventory.
         uid: String,
+    },
+    /// Delete, wait until it is gone, and create: a field that git changes cannot be changed. See [`crate::recreate`].
+    Recreate {
+        /// As of [`Action::Delete`].
+        uid: Option<String>,
     },
     /// Delete, only this uid at a resource version read just before.
     Delete {
@@ -41,6 +48,7 @@ impl Action {
         match self {
             Self::Create => "create",
             Self::Update { .. } => "update",
+            Self::Recreate { .. } => "recreate",
             Self::Delete { .. } => "delete",
         }
     }
@@ -51,6 +59,8 @@ impl Action {
 pub enum Cause {
     /// Not applied before.
     New,
+    /// Making it was begun, and there is no answer: it failed, or the answer was lost.
+    Begun,
     /// The commit changes it.
     Changed,
     /// The live object lost fields that we had applied.
@@ -131,6 +141,8 @@ pub struct Inputs<'a> {
     pub drift: DriftMode,
     /// `spec.drift.additions`.
     pub additions: DriftMode,
+    /// What the API server was asked before.
+    pub found: &'a Found,
     /// Now: holds expire.
     pub now: Timestamp,
     /// For the digest.
@@ -148,20 +160,19 @@ impl Plan {
         self.steps.iter().filter(|s| s.action.verb() == verb).count()
     }
 
-    /// True when nothing in it is new: live objects are put back as they were applied, and with `removed` what outlived an
-    /// earlier prune of the same set is looked after.
-    pub fn brings_nothing_new(&self, removed: bool) -> bool {
-        self.steps.iter().all(|step| is_upkeep(step.cause, removed))
+    /// True when nothing in it is new: live objects are put back as they were applied, and what [`Upkeep`] says.
+    pub fn brings_nothing_new(&self, upkeep: Upkeep) -> bool {
+        self.steps.iter().all(|step| upkeep.has(step.cause))
     }
 
     /// The part that brings nothing new, without the objects that are not `ready` to be corrected.
-    pub fn upkeep(&self, removed: bool, key: &DigestKey, ready: impl Fn(&ObjectId) -> bool) -> Self {
-        let wanted = |step: &&Step| is_upkeep(step.cause, removed) && ready(&step.id);
+    pub fn upkeep(&self, upkeep: Upkeep, key: &DigestKey, ready: impl Fn(&ObjectId) -> bool) -> Self {
+        let wanted = |step: &&Step| upkeep.has(step.cause) && ready(&step.id);
         let steps: Vec<Step> = self.steps.iter().filter(wanted).cloned().collect();
         let unchanged = self.unchanged + self.steps.len() - steps.len();
         // What another Application has by now is forgotten in any case.
         let mut forgotten = self.forgotten.clone();
-        forgotten.retain(|gone| removed || gone.kept_because == Some(TAKEN));
+        forgotten.retain(|gone| upkeep.removed || gone.kept_because == Some(TAKEN));
         seal_plan(steps, self.rendered.clone(), unchanged, forgotten, key)
     }
 
@@ -182,7 +193,7 @@ impl Plan {
             entry.prune = prune;
             entry.wave = step.wave;
             entry.run.clone_from(&step.run);
-            if step.action == Action::Create {
+            if matches!(step.action, Action::Create | Action::Recreate { .. }) {
                 entry.sealed = None;
             }
         }
@@ -190,12 +201,40 @@ impl Plan {
     }
 }
 
-fn is_upkeep(cause: Cause, removed: bool) -> bool {
-    match cause {
-        Cause::Drifted | Cause::Added | Cause::Missing => true,
-        Cause::Removed => removed,
-        Cause::New | Cause::Changed => false,
+/// What belongs to keeping a set as it is, besides putting back what drifted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upkeep {
+    /// The set is the one that was tried last: what outlived an earlier prune is looked after.
+    pub removed: bool,
+    /// The set was once applied as a whole: what was begun since, and has no answer, had been there before.
+    pub begun: bool,
+}
+
+impl Upkeep {
+    fn has(self, cause: Cause) -> bool {
+        match cause {
+            Cause::Drifted | Cause::Added | Cause::Missing => true,
+            Cause::Removed => self.removed,
+            Cause::Begun => self.begun,
+            Cause::New | Cause::Changed => false,
+        }
     }
+}
+
+/// Objects that a commit changes and that are on their way out: nothing can be applied to them, and when they are gone
+/// they are made anew, whatever `spec.drift.mode` says.
+pub fn postponed(rendered: &Rendered, inventory: &InventorySet, live: &Live) -> BTreeSet<ObjectId> {
+    let waits = |object: &&DesiredObject| {
+        let sealed = inventory.entries.get(&object.id).and_then(|e| e.sealed.as_ref());
+        let changed = sealed.is_some_and(|sealed| sealed.desired != object.digest);
+        changed && live.get(&object.id).is_some_and(|live| live.deleting)
+    };
+    rendered
+        .objects
+        .iter()
+        .filter(waits)
+        .map(|o| o.id.clone())
+        .collect()
 }
 
 /// Makes the plan of a release or of a drift correction.
@@ -205,13 +244,14 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
     for object in &inputs.rendered.objects {
         let entry = inputs.inventory.entries.get(&object.id);
         let live = inputs.live.get(&object.id);
-        match apply_action(entry, live, &object.digest, &object.version, inputs) {
+        match apply_action(entry, live, object, inputs) {
             Some((action, cause)) => {
+                let action = instead(action, cause, object, inputs.found);
                 let stage = Stage::of(&object.id);
                 let sealed = entry.and_then(|e| e.sealed.as_ref());
                 let accepted = match action {
                     Action::Update { .. } => sealed.and_then(|s| s.foreign.clone()),
-                    Action::Create | Action::Delete { .. } => None,
+                    Action::Create | Action::Recreate { .. } | Action::Delete { .. } => None,
                 };
                 steps.push(Step {
                     id: object.id.clone(),
@@ -228,12 +268,13 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
         }
     }
     steps.sort_by(|a, b| (a.wave, a.stage, &a.id).cmp(&(b.wave, b.stage, &b.id)));
+    let left_out = |id: &ObjectId| inputs.rendered.left_out.binary_search(id).is_ok();
     let gone = inputs
         .inventory
         .entries
         .iter()
         .filter(|(id, _)| !inputs.rendered.names(id));
-    let removal = removals(gone, inputs.live, inputs.prune);
+    let removal = removals(gone, inputs.live, inputs.prune, left_out);
     steps.extend(removal.steps);
     seal_plan(
         steps,
@@ -246,7 +287,7 @@ pub fn plan(inputs: &Inputs<'_>) -> Plan {
 
 /// Makes the plan of a deleted Application. `delete` false leaves every object running.
 pub fn teardown(inventory: &InventorySet, live: &Live, delete: bool, key: &DigestKey) -> Plan {
-    let removal = removals(inventory.entries.iter(), live, delete);
+    let removal = removals(inventory.entries.iter(), live, delete, |_| false);
     seal_plan(removal.steps, Arc::default(), 0, removal.forgotten, key)
 }
 
@@ -255,24 +296,32 @@ pub fn teardown(inventory: &InventorySet, live: &Live, delete: bool, key: &Diges
 fn apply_action(
     entry: Option<&Entry>,
     live: Option<&LiveRecord>,
-    desired: &str,
-    version: &str,
+    object: &DesiredObject,
     inputs: &Inputs<'_>,
 ) -> Option<(Action, Cause)> {
+    let once = object.apply == ApplyRule::IfNotPresent;
+    if once && entry.is_none() && inputs.found.present.contains(&object.id) {
+        return None;
+    }
     let Some(Entry {
         sealed: Some(sealed),
         version: applied_version,
         ..
     }) = entry
     else {
-        return Some((Action::Create, Cause::New));
+        let cause = if entry.is_some() { Cause::Begun } else { Cause::New };
+        return Some((Action::Create, cause));
     };
     let update = || Action::Update {
         uid: sealed.uid.clone(),
     };
-    let changed = sealed.desired != desired || applied_version != version;
+    let changed = sealed.desired != object.digest || *applied_version != *object.version;
     // What comes back with another content is no mere correction.
     let gone = if changed { Cause::Changed } else { Cause::Missing };
+    if once && sealed.apply == ApplyRule::IfNotPresent {
+        let absent = live.is_none() && inputs.drift == DriftMode::Correct;
+        return absent.then_some((Action::Create, Cause::Missing));
+    }
     match live {
         None => (changed || inputs.drift == DriftMode::Correct).then_some((Action::Create, gone)),
         // Nothing can be applied to an object on its way out; when it is gone it is missing, and made anew.
@@ -305,15 +354,21 @@ pub fn correction(
     (additions == DriftMode::Correct && added(sealed, live)).then_some(Cause::Added)
 }
 
-/// True when people own something beside our fields that they did not when the object was sealed.
+/// True when people own something beside our fields that they did not when the object was sealed. Beside others, and in
+/// what is only created, they may.
 pub fn added(sealed: &Sealed, live: &LiveRecord) -> bool {
+    if sealed.apply != ApplyRule::Always {
+        return false;
+    }
     let accepted = sealed.foreign.as_deref();
     comparable(sealed, live) && accepted.is_some_and(|accepted| any_added(&live.foreign, accepted))
 }
 
 /// True when fields that we applied were taken from us.
 pub fn drifted(sealed: &Sealed, live: &LiveRecord) -> bool {
-    comparable(sealed, live) && live.ours.as_deref() != Some(sealed.ours.as_str())
+    let kept = sealed.apply != ApplyRule::IfNotPresent;
+    // Of some kinds (CertificateSigningRequest) the API server does not keep who owns what: nothing can be lost there.
+    kept && comparable(sealed, live) && live.ours.as_deref().unwrap_or_default() != sealed.ours
 }
 
 /// True when a record and a seal leave out the same fields. Else the object has to be read again: a watch may have
@@ -327,13 +382,19 @@ struct Removal {
     forgotten: Vec<Forgotten>,
 }
 
-fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Live, delete: bool) -> Removal {
+fn removals<'a>(
+    gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>,
+    live: &Live,
+    delete: bool,
+    left_out: impl Fn(&ObjectId) -> bool,
+) -> Removal {
     let mut removal = Removal {
         steps: Vec::new(),
         forgotten: Vec::new(),
     };
     for (id, entry) in gone {
-        if let Some(why) = kept(id, entry.prune, delete) {
+        let ignored = left_out(id).then_some("it is annotated tidegate.io/apply: Ignore");
+        if let Some(why) = ignored.or(kept(id, entry, delete)) {
             removal.forgotten.push(Forgotten {
                 id: id.clone(),
                 kept_because: Some(why),
@@ -362,10 +423,14 @@ fn removals<'a>(gone: impl Iterator<Item = (&'a ObjectId, &'a Entry)>, live: &Li
     removal
 }
 
-fn kept(id: &ObjectId, rule: PruneRule, delete: bool) -> Option<&'static str> {
-    match rule {
+fn kept(id: &ObjectId, entry: &Entry, delete: bool) -> Option<&'static str> {
+    let merged = entry.sealed.as_ref().is_some_and(|s| s.apply == ApplyRule::Merge);
+    match entry.prune {
         _ if !delete => Some("pruning is switched off"),
         PruneRule::Disabled => Some("it is annotated tidegate.io/prune: Disabled"),
+        PruneRule::Default if merged => Some(
+            "others have a part of it (tidegate.io/apply: Merge); annotate it tidegate.io/prune: Enabled in git to have it deleted",
+        ),
         PruneRule::Default if never_pruned_by_default(id) => {
             Some("its kind is never pruned unless annotated tidegate.io/prune: Enabled in git")
         }

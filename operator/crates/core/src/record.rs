@@ -48,7 +48,7 @@ pub fn summarize(plan: &Plan, previous: Option<&Rendered>) -> PlanSummary {
         let old = previous.and_then(|p| p.get(&step.id));
         let new = plan.rendered.get(&step.id);
         let fields = match (&step.action, old, new) {
-            (Action::Update { .. }, Some(old), Some(new)) => {
+            (Action::Update { .. } | Action::Recreate { .. }, Some(old), Some(new)) => {
                 changed_fields(&step.id, &old.body, &new.body, MAX_FIELDS)
             }
             _ => Vec::new(),
@@ -63,9 +63,10 @@ pub fn summarize(plan: &Plan, previous: Option<&Rendered>) -> PlanSummary {
         digest: plan.digest.clone(),
         create: count("create"),
         update: count("update"),
-        recreate: 0,
+        recreate: count("recreate"),
         delete: count("delete"),
         unchanged: i32::try_from(plan.unchanged).unwrap_or(i32::MAX),
+        ignored: i32::try_from(plan.rendered.left_out.len()).unwrap_or(i32::MAX),
         changes: changes.collect(),
     }
 }

@@ -6,12 +6,14 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use tidegate_api::application::{ApplicationDisplay, ApplicationStatus, Drift, DriftMode, ObjectCounts};
 use tidegate_api::condition::{self, DRIFTED, HEALTHY, READY, RECONCILING, STALLED, SYNCED};
 
+use crate::differences::{self, Explained, MAX_EXPLAINED, Sort};
 use crate::fights::Fights;
 use crate::health::HealthStatus;
+use crate::ignore::{REPLICAS, Scaled};
 use crate::inventory::{InventorySet, Sealed};
 use crate::live::LiveRecord;
 use crate::object::ObjectId;
-use crate::plan::{Live, added, drifted};
+use crate::plan::Live;
 
 /// What the cluster shows of the managed objects.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,8 +24,10 @@ pub struct Observed {
     pub pending: Vec<String>,
     /// Objects that failed, with why; at most ten.
     pub failed: Vec<String>,
-    /// Objects that differ from what was applied; at most ten.
+    /// Objects that differ from what was applied; at most [`MAX_EXPLAINED`].
     pub drifted: Vec<String>,
+    /// Objects whose replicas are left to an autoscaler; at most ten.
+    pub scaled: Vec<String>,
 }
 
 impl Observed {
@@ -33,14 +37,20 @@ impl Observed {
     }
 }
 
+/// What is known besides inventory and live objects.
+pub struct Notes<'a> {
+    /// `spec.drift`.
+    pub drift: &'a Drift,
+    /// Objects that are put back again and again.
+    pub fights: &'a Fights,
+    /// What differs where drift was seen.
+    pub explained: &'a Explained,
+    /// What autoscalers scale.
+    pub scaled: &'a Scaled,
+}
+
 /// Sums up the live objects of an inventory.
-pub fn observe(
-    inventory: &InventorySet,
-    live: &Live,
-    drift: &Drift,
-    fights: &Fights,
-    now: Timestamp,
-) -> Observed {
+pub fn observe(inventory: &InventorySet, live: &Live, notes: &Notes<'_>, now: Timestamp) -> Observed {
     let mut seen = Observed::default();
     for (id, entry) in inventory.kept() {
         seen.counts.total += 1;
@@ -58,39 +68,61 @@ pub fn observe(
             }),
             None => note(&mut seen.pending, || format!("{id}: not found")),
         }
-        if let (Some(sealed), Some(record)) = (&entry.sealed, record)
-            && let Some(what) = difference(sealed, record, drift)
-        {
-            seen.counts.drifted += 1;
-            let line = || {
-                fights
-                    .line(id, now)
-                    .unwrap_or_else(|| drift_of(id, record, what, now))
-            };
-            note(&mut seen.drifted, line);
+        if let Some(sealed) = &entry.sealed {
+            if let Some(line) = drift_of(id, sealed, record, notes, now) {
+                seen.counts.drifted += 1;
+                if seen.drifted.len() < MAX_EXPLAINED {
+                    seen.drifted.push(line);
+                }
+            }
+            if let Some(scaler) = notes.scaled.get(id).filter(|_| leaves_replicas(sealed)) {
+                note(&mut seen.scaled, || {
+                    format!("spec.replicas of {id} is left to {scaler}")
+                });
+            }
         }
     }
     seen
 }
 
-fn drift_of(id: &ObjectId, live: &LiveRecord, what: &str, now: Timestamp) -> String {
-    let by = live
-        .last_foreign_manager
-        .as_deref()
-        .unwrap_or("an unknown manager");
-    let hold = live
-        .held(now)
-        .map(|h| format!(", held until {}: {}", h.until, h.reason))
-        .unwrap_or_default();
-    format!("{id} ({what} by {by}{hold})")
+fn leaves_replicas(sealed: &Sealed) -> bool {
+    sealed.ignored.iter().any(|pointer| pointer == REPLICAS)
 }
 
-/// How a live object differs from what was applied, where that is not to be ignored.
-fn difference(sealed: &Sealed, live: &LiveRecord, drift: &Drift) -> Option<&'static str> {
-    if drifted(sealed, live) {
-        return (drift.mode != DriftMode::Ignore).then_some("changed");
+/// A line about an object that differs, where `spec.drift` wants it to be known.
+fn drift_of(
+    id: &ObjectId,
+    sealed: &Sealed,
+    live: Option<&LiveRecord>,
+    notes: &Notes<'_>,
+    now: Timestamp,
+) -> Option<String> {
+    let Some(live) = live else {
+        return (notes.drift.mode != DriftMode::Ignore).then(|| format!("{id} (deleted)"));
+    };
+    let what = match differences::sort(sealed, live, notes.drift)? {
+        Sort::Changed => "changed",
+        Sort::Added => "fields added",
+    };
+    if let Some(line) = notes.fights.line(id, now) {
+        return Some(line);
     }
-    (drift.additions != DriftMode::Ignore && added(sealed, live)).then_some("fields added")
+    let found = notes.explained.of(id, live);
+    let newest = || live.last_foreign_manager.as_deref();
+    let owner = found.iter().find_map(|difference| difference.manager.as_deref());
+    let by = owner.or_else(newest).unwrap_or("an unknown manager");
+    let fields: Vec<&str> = found.iter().map(|difference| difference.field.as_str()).collect();
+    let fields = if fields.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", fields.join(", "))
+    };
+    let hold = live.held(now);
+    let hold = hold.map(|h| format!(", held until {}: {}", h.until, h.reason));
+    Some(format!(
+        "{id} ({what} by {by}{fields}{})",
+        hold.unwrap_or_default()
+    ))
 }
 
 fn note(list: &mut Vec<String>, line: impl FnOnce() -> String) {
@@ -243,11 +275,17 @@ fn noted(facts: &Facts<'_>) -> String {
 }
 
 fn drift_line(observed: &Observed) -> (bool, &'static str, String) {
-    if observed.drifted.is_empty() {
-        let message = "No live object differs from what was applied".to_owned();
-        return (false, "NoDrift", message);
+    let mut lines = observed.drifted.clone();
+    let shown = i32::try_from(lines.len()).unwrap_or(i32::MAX);
+    let drifts = shown > 0;
+    if !drifts {
+        lines.push("No live object differs from what was applied".to_owned());
+        lines.extend(observed.scaled.iter().cloned());
+    } else if observed.counts.drifted > shown {
+        lines.push(format!("and {} more", observed.counts.drifted - shown));
     }
-    (true, "ObjectsDiffer", observed.drifted.join("; "))
+    let reason = if drifts { "ObjectsDiffer" } else { "NoDrift" };
+    (drifts, reason, lines.join("; "))
 }
 
 fn health_line(observed: &Observed, applied: bool) -> (bool, &'static str, String) {

@@ -136,9 +136,9 @@ fn is_deletion(step: &Step) -> bool {
     matches!(step.action, Action::Delete { .. })
 }
 
-/// True for what a commit brings; what is merely put back has no turn.
+/// True for what a commit brings, also when it was begun before; what is merely put back has no turn.
 fn is_gated(step: &Step) -> bool {
-    matches!(step.cause, Cause::New | Cause::Changed)
+    matches!(step.cause, Cause::New | Cause::Begun | Cause::Changed)
 }
 
 /// The first object in a wave below `next` that is not healthy, lowest wave first.

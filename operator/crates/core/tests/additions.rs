@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidegate_core::additions::{
-    MAX_KEPT, added_paths, any_added, claim, foreign, is_persons_manager, still_accepted,
+    MAX_KEPT, added_fields, any_added, foreign, is_persons_manager, still_accepted, without,
 };
 use tidegate_core::digest::DigestKey;
 use tidegate_core::live::ours_digest;
@@ -135,8 +135,8 @@ fn what_counts_as_an_addition() {
         let object = deployment(std::slice::from_ref(&entry));
         let found = foreign(&object, &key(), &[]);
         assert_eq!(found.len(), count, "{what}");
-        assert_eq!(claim(&object, &key(), &[], &[]).is_some(), count > 0, "{what}");
-        assert_eq!(claim(&object, &key(), &[], &found), None, "{what}: accepted");
+        assert_eq!(without(&object, &key(), &[], &[]).is_some(), count > 0, "{what}");
+        assert_eq!(without(&object, &key(), &[], &found), None, "{what}: accepted");
         assert_eq!(
             ours_digest(&object, &key(), &[]),
             ours_digest(&deployment(&[]), &key(), &[]),
@@ -151,25 +151,22 @@ fn a_value_that_changes_at_an_accepted_path_is_an_addition_and_the_container_goe
     let accepted = foreign(&object, &key(), &[]);
     object["spec"]["template"]["spec"]["containers"][1]["image"] = "shell:2".into();
     assert!(any_added(&foreign(&object, &key(), &[]), &accepted));
-    let claimed = claim(&object, &key(), &[], &accepted).unwrap();
-    let ours = &claimed[0]["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:containers"];
+    let fewer = without(&object, &key(), &[], &accepted).unwrap();
+    let containers = &fewer["spec"]["template"]["spec"]["containers"];
     assert_eq!(
-        ours["k:{\"name\":\"debug\"}"],
-        json!({".": {}, "f:name": {}, "f:image": {}})
+        *containers,
+        json!([{"name": "web", "image": "web:1", "args": ["a"]}])
     );
-    assert_eq!(
-        claimed.as_array().unwrap().len(),
-        1,
-        "an entry with nothing left goes"
-    );
-    assert_eq!(
-        added_paths(&object, &key(), &[], &accepted, 5),
-        ["spec.template.spec.containers[name=debug].image"]
-    );
+    let managed = fewer["metadata"]["managedFields"].as_array().unwrap();
+    assert_eq!(managed.len(), 1, "an entry with nothing left goes");
+    let added = added_fields(&object, &key(), &[], &accepted, 5);
+    let fields: Vec<&str> = added.iter().map(|difference| difference.field.as_str()).collect();
+    assert_eq!(fields, ["spec.template.spec.containers[name=debug].image"]);
+    assert_eq!(added[0].manager.as_deref(), Some("kubectl-edit"));
 }
 
 #[test]
-fn only_additions_change_hands_and_the_sets_stay_valid() {
+fn only_additions_go_and_what_git_applies_stays() {
     let note = json!({"f:metadata": {"f:annotations": {".": {}, "f:note": {}, "f:tidegate.io/hold": {}}}});
     let in_empty = in_pod(&json!({"f:securityContext": {"f:runAsUser": {}}}));
     let object = deployment(&[
@@ -182,27 +179,21 @@ fn only_additions_change_hands_and_the_sets_stay_valid() {
             &json!({"f:status": {"f:replicas": {}}}),
         ),
     ]);
-    let claimed = claim(&object, &key(), &[], &[]).unwrap();
-    let ours = &claimed[0];
+    let fewer = without(&object, &key(), &[], &[]).unwrap();
+    let managed = &fewer["metadata"]["managedFields"];
+    assert_eq!(managed[0], object["metadata"]["managedFields"][0], "ours stays");
+    assert_eq!(fewer["metadata"]["annotations"], json!({}), "the note goes");
     assert_eq!(
-        (&ours["manager"], &ours["operation"]),
-        (&json!("tidegate"), &json!("Apply"))
+        fewer["spec"]["template"]["spec"]["securityContext"],
+        json!({}),
+        "a map that git applies empty stays, and is empty again"
     );
     assert_eq!(
-        ours["fieldsV1"]["f:metadata"]["f:annotations"],
-        json!({"f:tidegate.io/owner": {}, "f:note": {}})
-    );
-    assert_eq!(
-        ours["fieldsV1"]["f:spec"]["f:template"]["f:spec"]["f:securityContext"],
-        json!({".": {}, "f:runAsUser": {}}),
-        "a leaf that gains children stays in the set"
-    );
-    assert_eq!(
-        claimed[1]["fieldsV1"],
+        managed[1]["fieldsV1"],
         json!({"f:metadata": {"f:annotations": {".": {}, "f:tidegate.io/hold": {}}}})
     );
-    assert_eq!(claimed[2]["subresource"], "status");
-    assert_eq!(claimed.as_array().unwrap().len(), 3);
+    assert_eq!(managed[2]["subresource"], "status");
+    assert_eq!(managed.as_array().unwrap().len(), 3);
 }
 
 #[test]
@@ -235,7 +226,7 @@ fn more_additions_than_are_kept_are_seen_and_taken_away() {
     let found = foreign(&object, &key(), &[]);
     assert_eq!(found.len(), 1, "one digest for all");
     assert!(any_added(&found, &[]));
-    assert!(claim(&object, &key(), &[], &[]).is_some());
+    assert!(without(&object, &key(), &[], &[]).is_some());
     let accepted = foreign(&with_keys(3), &key(), &[]);
     assert_eq!(
         still_accepted(&found, Some(&accepted)),
@@ -252,7 +243,7 @@ fn nothing_is_taken_away_where_too_much_was_accepted_to_tell_it_apart() {
     let fewer = with_keys(MAX_KEPT);
     for now in [&object, &with_keys(MAX_KEPT + 7), &fewer] {
         assert!(!any_added(&foreign(now, &key(), &[]), &accepted));
-        assert_eq!(claim(now, &key(), &[], &accepted), None);
+        assert_eq!(without(now, &key(), &[], &accepted), None);
     }
     let found = foreign(&fewer, &key(), &[]);
     assert_eq!(
@@ -267,7 +258,7 @@ fn fields_of_another_ones_list_item_stay_with_it() {
     let image = in_pod(&json!({"f:containers": {"k:{\"name\":\"mesh\"}": {"f:image": {}}}}));
     let object = deployment(&[entry("kubectl-set", "Update", "", &image)]);
     assert!(any_added(&foreign(&object, &key(), &[]), &[]), "it is said");
-    assert_eq!(claim(&object, &key(), &[], &[]), None, "and left");
+    assert_eq!(without(&object, &key(), &[], &[]), None, "and left");
 }
 
 #[test]

@@ -4,11 +4,12 @@
 
 use serde_json::{Value, json};
 use tidegate_core::admit::{Context, admit};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Catalog, Gvk, KindInfo};
 use tidegate_core::desired::{RawObject, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::hook::Point;
-use tidegate_core::object::Location;
+use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::ownership::Owner;
 use tidegate_core::problem::Problem;
 use tidegate_core::schema::SchemaSet;
@@ -55,10 +56,12 @@ fn check(values: Vec<Value>) -> Result<Rendered, Vec<Problem>> {
     };
     let (catalog, schemas, key) = (catalog(), SchemaSet::new(), DigestKey::new([1; 32]));
     let context = Context {
+        force: false,
         catalog: &catalog,
         schemas: &schemas,
         namespace: "shop",
         owner: &owner,
+        scaled: &std::collections::BTreeMap::new(),
         ignore: &[],
         key: &key,
     };
@@ -365,6 +368,25 @@ fn hooks_are_part_of_the_set_and_not_among_its_objects() {
 }
 
 #[test]
+fn empty_labels_and_annotations_are_not_ours_and_other_empty_maps_are() {
+    let set = check(vec![json!({
+        "apiVersion": "apps/v1", "kind": "Deployment",
+        "metadata": {"name": "web", "labels": {}, "annotations": {}},
+        "spec": {"selector": {}, "template": {
+            "metadata": {"labels": {"app": "web"}, "annotations": {}},
+            "spec": {"securityContext": {}, "metadata": {"annotations": {}}},
+        }},
+    })]);
+    let set = set.unwrap();
+    let template = &set.objects[0].body["spec"]["template"];
+    assert_eq!(template["metadata"], json!({"labels": {"app": "web"}}));
+    assert_eq!(
+        template["spec"],
+        json!({"securityContext": {}, "metadata": {"annotations": {}}})
+    );
+}
+
+#[test]
 fn a_crd_makes_its_kind_known_in_the_same_commit() {
     let crd = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "gadgets.example.com" },
@@ -386,4 +408,51 @@ fn a_hundred_thousand_objects_are_refused_at_once() {
         .map(|n| json!({ "kind": "ConfigMap", "n": n }))
         .collect();
     assert_eq!(check(many).unwrap_err()[0].reason, "TooManyObjects");
+}
+
+#[test]
+fn force_is_said_by_the_object_and_a_word_that_is_none_is_named() {
+    for (annotation, force) in [(None, false), (Some("Enabled"), true), (Some("Disabled"), false)] {
+        let annotations = annotation
+            .map(|a| json!({ "tidegate.io/force": a }))
+            .unwrap_or_default();
+        let set = check(vec![config_map(
+            &json!({ "metadata": { "annotations": annotations } }),
+        )])
+        .unwrap();
+        assert_eq!(set.objects[0].force, force, "{annotation:?}");
+    }
+    let bad = config_map(&json!({ "metadata": { "annotations": { "tidegate.io/force": "yes" } } }));
+    let problems = check(vec![bad]).unwrap_err();
+    let said = problems[0].to_string();
+    assert!(
+        said.contains("Enabled or Disabled, not `yes`") && said.contains("deploy/a.yaml:1"),
+        "{said}"
+    );
+}
+
+#[test]
+fn how_an_object_is_applied_is_said_by_the_object_and_what_is_left_out_is_not_looked_at() {
+    let said = |rule: &str| json!({ "metadata": { "annotations": { "tidegate.io/apply": rule } } });
+    for (rule, apply) in [
+        ("IfNotPresent", ApplyRule::IfNotPresent),
+        ("Merge", ApplyRule::Merge),
+    ] {
+        let set = check(vec![config_map(&said(rule))]).unwrap();
+        assert_eq!(set.objects[0].apply, apply);
+    }
+    let problems = check(vec![config_map(&said("Once"))]).unwrap_err();
+    let line = problems[0].to_string();
+    assert!(
+        line.contains("IfNotPresent, Merge or Ignore, not `Once`") && line.contains("deploy/a.yaml:1"),
+        "{line}"
+    );
+    let mut faulty = config_map(&said("Ignore"));
+    faulty["data"] = json!(1);
+    faulty["metadata"]["labels"] = json!({ "a": 1 });
+    let mut unknown = faulty.clone();
+    unknown["kind"] = "Gadget".into();
+    let set = check(vec![faulty, unknown]).unwrap();
+    assert!(set.objects.is_empty());
+    assert_eq!(set.left_out, [ObjectId::new("", "ConfigMap", "shop", "a")]);
 }

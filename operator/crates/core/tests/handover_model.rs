@@ -2,10 +2,7 @@
 //! suspensions among them: an object that some commit moves from the one to the other is never gone, never made anew,
 //! never nobody's; and when all has come to rest each object is one Application's, as git says.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a helper of tests: what is missing is a failed test"
-)]
+#![expect(clippy::unwrap_used, reason = "what is missing is a failed test")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -14,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_api::application::{Adopt, DriftMode};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::handover::{Among, Fate, Other, settle, without_lost};
@@ -21,7 +19,8 @@ use tidegate_core::inventory::{InventorySet, Sealed};
 use tidegate_core::live::reduce;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::ownership::{Owner, Takeover, decide, refusal};
-use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, plan};
+use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, Upkeep, plan};
+use tidegate_core::recreate::Found;
 use tidegate_core::standing::{Place, Standing};
 
 const IDS: usize = 2;
@@ -75,6 +74,8 @@ fn desired(app: usize, commit: &Commit, number: usize) -> Arc<Rendered> {
             body,
             prune: PruneRule::Default,
             wave: 0,
+            force: false,
+            apply: ApplyRule::Always,
         }
     };
     Arc::new(Rendered::new(wanted.map(object).collect(), &key()))
@@ -98,6 +99,7 @@ struct App {
     quiet: bool,
 }
 
+#[expect(clippy::large_enum_variant, reason = "two of them in a test")]
 #[derive(Default)]
 enum Phase {
     #[default]
@@ -231,6 +233,7 @@ impl World {
             prune: true,
             drift: DriftMode::Correct,
             additions: DriftMode::Ignore,
+            found: &Found::default(),
             now: self.now,
             key: &key(),
         });
@@ -276,7 +279,11 @@ impl World {
         self.apps[app].contested = contested;
         // What was given up is not tried again; what is left of earlier sets is looked after all the same.
         let made = if given_up {
-            made.upkeep(true, &key(), |_| true)
+            let upkeep = Upkeep {
+                removed: true,
+                begun: false,
+            };
+            made.upkeep(upkeep, &key(), |_| true)
         } else {
             made
         };
@@ -363,7 +370,7 @@ impl World {
             }
             (Action::Create, Call::TakeOver(wanted, at), live) => match live {
                 Some(live) if uid(&live) == wanted && version(&live) == at => {
-                    self.apply(app, plan, &step.id, set)
+                    self.apply(app, plan, &step.id, set);
                 }
                 _ => return Some(Call::First),
             },
@@ -395,6 +402,7 @@ impl World {
             ours: record.ours.unwrap_or_default(),
             foreign: Some(record.foreign),
             ignored: Vec::new(),
+            apply: ApplyRule::Always,
         });
         self.trace.push(format!("{app} applies {id}"));
         self.objects.insert(id.clone(), body);

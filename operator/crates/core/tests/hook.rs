@@ -11,6 +11,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::hook::{
@@ -44,6 +45,8 @@ fn hook(name: &str, wave: i32, policy: &str) -> Hook {
         body,
         ignored: Vec::new(),
         prune: PruneRule::Default,
+        force: false,
+        apply: ApplyRule::Always,
         wave,
     };
     Hook {
@@ -62,6 +65,7 @@ fn entry(uid: Option<&str>, release: &str, outcome: Option<Outcome>) -> Entry {
             ours: String::new(),
             foreign: None,
             ignored: Vec::new(),
+            apply: ApplyRule::Always,
         }),
         prune: PruneRule::Default,
         wave: 0,

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 use tidegate_api::application::{DriftIgnore, DriftTarget};
-use tidegate_core::additions::{claim, foreign};
+use tidegate_core::additions::{foreign, without};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::ignore::{autoscaled, body_over, fault, ignored};
@@ -46,6 +47,23 @@ fn what_is_sent() {
             "/spec/replicas",
             live(json!({"spec": {"replicas": 7}}), &[(US, "", replicas())]),
             json!({"spec": {"replicas": 7, "paused": false}}),
+        ),
+        (
+            "an item that is not live yet: as git has it",
+            json!({"spec": {"containers": [{"name": "web", "image": "web:1"}, {"name": "log", "image": "log:1"}]}}),
+            "/spec/containers/{\"name\":\"log\"}/image",
+            live(
+                json!({"spec": {"containers": [{"name": "web", "image": "web:1"}]}}),
+                &[(US, "", web(json!({".": {}, "f:name": {}, "f:image": {}})))],
+            ),
+            json!({"spec": {"containers": [{"name": "web", "image": "web:1"}, {"name": "log", "image": "log:1"}]}}),
+        ),
+        (
+            "an item of a list that is not live yet: as git has it",
+            json!({"spec": {"volumes": [{"name": "tmp", "medium": "Memory"}]}}),
+            "/spec/volumes/{\"name\":\"tmp\"}/medium",
+            live(json!({"spec": {}}), &[]),
+            json!({"spec": {"volumes": [{"name": "tmp", "medium": "Memory"}]}}),
         ),
         (
             "an autoscaler owns it through a subresource: nothing",
@@ -251,9 +269,9 @@ fn what_people_write_to_an_ignored_field_is_no_addition() {
     let note = ["/metadata/annotations/note".to_owned()];
     assert_eq!(foreign(&object, &key(), &[]).len(), 2);
     assert_eq!(foreign(&object, &key(), &note).len(), 1);
-    let claimed = claim(&object, &key(), &note, &[]).unwrap();
+    let fewer = without(&object, &key(), &note, &[]).unwrap();
     assert_eq!(
-        claimed[1]["fieldsV1"],
+        fewer["metadata"]["managedFields"][1]["fieldsV1"],
         json!({"f:metadata": {"f:annotations": {"f:note": {}}}})
     );
 }
@@ -270,6 +288,8 @@ fn object(group: &str, kind: &str, name: &str, body: Value) -> DesiredObject {
         body,
         ignored: Vec::new(),
         prune: PruneRule::Default,
+        force: false,
+        apply: ApplyRule::Always,
         wave: 0,
     }
 }

@@ -7,6 +7,7 @@
 
 use proptest::prelude::*;
 use tidegate_api::inventory::InventorySpec;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::PruneRule;
 use tidegate_core::hook::{Outcome, Run};
 use tidegate_core::inventory::{
@@ -26,6 +27,7 @@ fn set(count: usize, mark: &str) -> InventorySet {
         ours: format!("ours-{n}"),
         foreign: (!n.is_multiple_of(3)).then(|| vec![format!("f{n}")]),
         ignored: vec!["/spec/replicas".to_owned(); n % 2],
+        apply: ApplyRule::Always,
     };
     let entry = |n: usize| Entry {
         version: "v1".to_owned(),

@@ -12,15 +12,19 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
 use tidegate_api::application::{Drift, DriftMode};
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
+use tidegate_core::differences::{Difference, Explained, Sort};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::fights::Fights;
 use tidegate_core::health::HealthStatus;
+use tidegate_core::ignore::Scaled;
 use tidegate_core::inventory::{InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
-use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
-use tidegate_core::status::observe;
+use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, Upkeep, plan, postponed, teardown};
+use tidegate_core::recreate::Found;
+use tidegate_core::status::{Notes, observe};
 
 fn key() -> DigestKey {
     DigestKey::new([7; 32])
@@ -41,6 +45,8 @@ fn object(kind: &str, name: &str, content: u32, prune: PruneRule) -> DesiredObje
         body,
         ignored: Vec::new(),
         prune,
+        force: false,
+        apply: ApplyRule::Always,
         wave: 0,
     }
 }
@@ -87,6 +93,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, before: &Live) -> (Inventory
                     ours: format!("ours-{desired}"),
                     foreign: Some(Vec::new()),
                     ignored: Vec::new(),
+                    apply: ApplyRule::Always,
                     desired,
                 };
                 after.insert(step.id.clone(), live(&uid, &sealed.ours));
@@ -105,6 +112,7 @@ fn make(rendered: &Arc<Rendered>, inventory: &InventorySet, live: &Live, prune: 
         prune,
         drift: DriftMode::Correct,
         additions: DriftMode::Correct,
+        found: &Found::default(),
         now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
@@ -235,6 +243,7 @@ fn report_and_ignore_change_nothing() {
             prune: true,
             drift,
             additions: DriftMode::Correct,
+            found: &Found::default(),
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         };
@@ -273,6 +282,61 @@ fn a_hold_pauses_corrections_until_it_expires_but_not_releases() {
     }
 }
 
+/// The set as it was applied, and the inventory after putting `a` back was begun and failed.
+fn begun() -> (Arc<Rendered>, InventorySet, Live) {
+    let set = || vec![object("ConfigMap", "a", 1, PruneRule::Default)];
+    let (inventory, mut cluster) = applied(set());
+    cluster.clear();
+    let intended = make(&rendered(set()), &inventory, &cluster, true).intended(&inventory);
+    assert!(intended.entries.values().all(|entry| entry.sealed.is_none()));
+    (rendered(set()), intended, cluster)
+}
+
+#[test]
+fn what_was_begun_and_not_ended_is_upkeep_only_of_a_set_that_was_applied_as_a_whole() {
+    let (set, inventory, cluster) = begun();
+    let plan = make(&set, &inventory, &cluster, true);
+    assert_eq!(lines(&plan), ["create ConfigMap shop/a Begun"]);
+    for begun in [true, false] {
+        let upkeep = Upkeep { removed: true, begun };
+        assert_eq!(plan.brings_nothing_new(upkeep), begun);
+        assert_eq!(
+            plan.upkeep(upkeep, &key(), |_| true).steps.len(),
+            usize::from(begun)
+        );
+    }
+    let new = make(&set, &InventorySet::default(), &cluster, true);
+    assert_eq!(lines(&new), ["create ConfigMap shop/a New"]);
+    let most = Upkeep {
+        removed: true,
+        begun: true,
+    };
+    assert!(!new.brings_nothing_new(most), "what nobody has begun is new");
+}
+
+#[test]
+fn what_a_commit_changes_while_it_is_being_deleted_is_remembered() {
+    let (inventory, mut cluster) = applied(vec![
+        object("ConfigMap", "a", 1, PruneRule::Default),
+        object("ConfigMap", "b", 1, PruneRule::Default),
+    ]);
+    let next = rendered(vec![
+        object("ConfigMap", "a", 2, PruneRule::Default),
+        object("ConfigMap", "b", 1, PruneRule::Default),
+    ]);
+    assert!(
+        postponed(&next, &inventory, &cluster).is_empty(),
+        "it can be applied"
+    );
+    cluster.values_mut().for_each(|record| record.deleting = true);
+    let a = ObjectId::new("", "ConfigMap", "shop", "a");
+    assert_eq!(
+        postponed(&next, &inventory, &cluster),
+        [a].into(),
+        "b is as git has it"
+    );
+}
+
 #[test]
 fn additions_are_judged_by_themselves_and_never_put_back_edits_that_are_only_reported() {
     use DriftMode::{Correct, Ignore, Report};
@@ -285,6 +349,7 @@ fn additions_are_judged_by_themselves_and_never_put_back_edits_that_are_only_rep
             prune: true,
             drift,
             additions,
+            found: &Found::default(),
             now: Timestamp::from_second(now).unwrap(),
             key: &key(),
         })
@@ -326,19 +391,93 @@ fn status_counts_additions_unless_they_are_ignored() {
             additions,
             ..Drift::default()
         };
-        let seen = observe(
-            &inventory,
-            &cluster,
-            &drift,
-            &Fights::default(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let notes = Notes {
+            drift: &drift,
+            fights: &Fights::default(),
+            explained: &Explained::default(),
+            scaled: &Scaled::new(),
+        };
+        let seen = observe(&inventory, &cluster, &notes, Timestamp::UNIX_EPOCH);
         assert_eq!(seen.counts.drifted, count, "{additions:?}");
         assert_eq!(
             seen.drifted.join("").contains("ConfigMap shop/a (fields added"),
             count == 1
         );
     }
+}
+
+#[test]
+fn the_condition_names_field_manager_and_autoscaler_and_says_what_is_gone() {
+    let (mut inventory, mut cluster) = applied(vec![
+        object("ConfigMap", "edited", 1, PruneRule::Default),
+        object("ConfigMap", "gone", 1, PruneRule::Default),
+        object("Deployment", "web", 1, PruneRule::Default),
+    ]);
+    let id = |kind: &str, name: &str| object(kind, name, 1, PruneRule::Default).id;
+    let (edited, web) = (id("ConfigMap", "edited"), id("Deployment", "web"));
+    cluster.remove(&id("ConfigMap", "gone"));
+    let leaves = vec!["/spec/replicas".to_owned()];
+    cluster.get_mut(&web).unwrap().ignored = leaves.clone();
+    inventory
+        .entries
+        .get_mut(&web)
+        .unwrap()
+        .sealed
+        .as_mut()
+        .unwrap()
+        .ignored = leaves;
+    cluster.get_mut(&edited).unwrap().ours = Some("other".into());
+    let mut explained = Explained::default();
+    let drift = Drift::default();
+    assert_eq!(
+        explained.unknown(&inventory, &cluster, &drift),
+        [(edited.clone(), Sort::Changed)]
+    );
+    let found = vec![Difference {
+        field: "data.key".into(),
+        manager: Some("vi".into()),
+    }];
+    explained.put(edited.clone(), &cluster[&edited], found);
+    assert!(
+        explained.unknown(&inventory, &cluster, &drift).is_empty(),
+        "it is known"
+    );
+    let scaled = Scaled::from([(
+        web,
+        ObjectId::new("autoscaling", "HorizontalPodAutoscaler", "shop", "web"),
+    )]);
+    let look = |cluster: &Live, drift: &Drift, explained: &Explained| {
+        let notes = Notes {
+            drift,
+            fights: &Fights::default(),
+            explained,
+            scaled: &scaled,
+        };
+        observe(&inventory, cluster, &notes, Timestamp::UNIX_EPOCH)
+    };
+    let seen = look(&cluster, &drift, &explained);
+    assert_eq!(
+        seen.drifted,
+        [
+            "ConfigMap shop/edited (changed by vi: data.key)",
+            "ConfigMap shop/gone (deleted)"
+        ]
+    );
+    assert_eq!(
+        seen.scaled,
+        ["spec.replicas of Deployment shop/web is left to HorizontalPodAutoscaler shop/web"]
+    );
+    let ignore = Drift {
+        mode: DriftMode::Ignore,
+        ..Drift::default()
+    };
+    assert!(look(&cluster, &ignore, &explained).drifted.is_empty());
+    cluster.get_mut(&edited).unwrap().ours = Some("again".into());
+    assert!(
+        look(&cluster, &drift, &explained).drifted[0].contains("unknown manager"),
+        "it changed since"
+    );
+    assert_eq!(explained.unknown(&inventory, &cluster, &drift).len(), 1);
 }
 
 fn any_object() -> impl Strategy<Value = (String, u32, u8)> {

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 use tidegate_api::application::DriftMode;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::health::HealthStatus;
@@ -20,6 +21,7 @@ use tidegate_core::inventory::{Entry, InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, plan, teardown};
+use tidegate_core::recreate::Found;
 
 const KINDS: [(&str, &str); 5] = [
     ("", "ConfigMap"),
@@ -63,6 +65,8 @@ fn object(id: ObjectId, content: u8, prune: PruneRule) -> DesiredObject {
         ignored: Vec::new(),
         body,
         prune,
+        force: false,
+        apply: ApplyRule::Always,
         wave: 0,
     }
 }
@@ -91,6 +95,7 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
                 ours: format!("ours-{ours}"),
                 foreign: Some(Vec::new()),
                 ignored: Vec::new(),
+                apply: ApplyRule::Always,
             });
             let version = "v1".to_owned();
             (
@@ -148,6 +153,7 @@ fn make(
         prune,
         drift,
         additions: DriftMode::Correct,
+        found: &Found::default(),
         now: Timestamp::UNIX_EPOCH,
         key: &key(),
     })
@@ -192,6 +198,7 @@ fn carry_out(plan: &Plan, inventory: &InventorySet, live: &Live) -> (InventorySe
             ours,
             foreign: Some(Vec::new()),
             ignored: Vec::new(),
+            apply: ApplyRule::Always,
         });
     }
     (set, live)
@@ -267,7 +274,7 @@ proptest! {
                     prop_assert_eq!(uid.as_ref(), Some(wanted));
                     prop_assert_eq!(live.get(&step.id).map(|l| &l.uid), Some(wanted));
                 }
-                Action::Delete { uid: wanted } => prop_assert_eq!(&uid, wanted),
+                Action::Delete { uid: wanted } | Action::Recreate { uid: wanted } => prop_assert_eq!(&uid, wanted),
             }
         }
     }

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::json;
 use tidegate_api::application::DriftMode;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::gate::{self, Decision};
@@ -23,6 +24,7 @@ use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::order::{Departure, parse_wave};
 use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
+use tidegate_core::recreate::Found;
 use tidegate_core::wave::{Awaited, Due, due};
 
 const KINDS: [(&str, &str); 5] = [
@@ -50,6 +52,8 @@ fn object(id: ObjectId, wave: i32, content: u8) -> DesiredObject {
         ignored: Vec::new(),
         body,
         prune: PruneRule::Enabled,
+        force: false,
+        apply: ApplyRule::Always,
         wave,
     }
 }
@@ -75,6 +79,7 @@ impl World {
             prune: true,
             drift: DriftMode::Correct,
             additions: DriftMode::Correct,
+            found: &Found::default(),
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         })
@@ -100,7 +105,9 @@ impl World {
                     self.live.remove(&step.id);
                     self.inventory.entries.remove(&step.id);
                 }
-                Action::Create | Action::Update { .. } => self.write(&part, &step.id),
+                Action::Create | Action::Update { .. } | Action::Recreate { .. } => {
+                    self.write(&part, &step.id);
+                }
             }
         }
         (part, due)
@@ -113,6 +120,7 @@ impl World {
             ours: format!("ours-{desired}"),
             foreign: Some(Vec::new()),
             ignored: Vec::new(),
+            apply: ApplyRule::Always,
             desired,
         };
         let record = LiveRecord {
@@ -122,6 +130,7 @@ impl World {
             foreign: Vec::new(),
             ignored: Vec::new(),
             judged_by: None,
+            owner: None,
             health: HealthStatus::InProgress,
             message: "starting".to_owned(),
             deleting: false,
@@ -219,6 +228,20 @@ fn a_wave_waits_for_the_health_of_the_one_before_and_what_drifted_does_not_wait(
     let (part, due) = world.look(world.plan(&set), false);
     assert_eq!(names(&part), ["create late"]);
     assert!(due.last && due.waits.is_none());
+}
+
+#[test]
+fn what_was_begun_and_cut_short_waits_for_its_turn_again() {
+    let (early, late) = (id("ConfigMap", "early"), id("ConfigMap", "late"));
+    let set = rendered(vec![object(early.clone(), 0, 1), object(late.clone(), 1, 1)]);
+    let mut world = World::default();
+    world.look(world.plan(&set), false);
+    // An earlier process had begun with it, and its answer was lost.
+    world.inventory.entries.entry(late).or_default();
+    let (part, due) = world.look(world.plan(&set), false);
+    assert!(part.steps.is_empty() && due.only_waits(), "{part:?}");
+    world.heal(&early);
+    assert_eq!(names(&world.look(world.plan(&set), false).0), ["create late"]);
 }
 
 #[test]

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use tidegate_api::application::ApplicationStatus;
 use tidegate_core::desired::Rendered;
+use tidegate_core::differences::Explained;
 use tidegate_core::fights::Fights;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
@@ -94,8 +95,12 @@ pub(crate) struct AppState {
     pub(crate) contested: BTreeSet<ObjectId>,
     /// The commit that waits for objects which others have, and since when.
     pub(crate) claims: Option<(String, Timestamp)>,
+    /// Objects that the newest set changes and that are being deleted: made anew when they are gone.
+    pub(crate) postponed: BTreeSet<ObjectId>,
     /// Objects that are put back again and again.
     pub(crate) fights: Fights,
+    /// What differs where drift was seen.
+    pub(crate) explained: Explained,
     /// Corrections that are not in the status yet.
     pub(crate) drift: DriftNews,
     /// True once unfinished Releases of an earlier process were looked for.
@@ -120,6 +125,8 @@ pub(crate) struct Newest {
     pub(crate) generation: Option<i64>,
     /// Count of changes to the API server's kinds that were known: a new CRD can make a refused set admissible.
     pub(crate) kinds: u64,
+    /// Objects whose replicas an autoscaler set: an autoscaler that is made elsewhere changes what is applied.
+    pub(crate) scaled: BTreeSet<ObjectId>,
     /// Why the set is refused, if it is.
     pub(crate) refused: Option<Arc<Vec<Problem>>>,
     /// The admitted set, while it is not acted on to the end: a release in waves is looked at again and again.

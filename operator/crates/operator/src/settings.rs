@@ -2,8 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use tidegate_core::duration;
+
+/// Shortest `--resync-interval`.
+const SHORTEST_RESYNC: Duration = Duration::from_secs(5);
 
 /// Flags of `tidegate run`.
 #[derive(Args, Clone, Debug)]
@@ -46,6 +51,22 @@ pub(crate) struct RunSettings {
     /// Mutations in flight within one stage of one release.
     #[arg(long, default_value_t = 16)]
     pub(crate) apply_concurrency: usize,
+    /// How often each watched kind is listed anew beside its watch, give or take a tenth: a change whose event never came
+    /// is seen then. For example `1h` or `90m`.
+    #[arg(long, default_value = "1h", value_parser = resync_interval)]
+    pub(crate) resync_interval: Duration,
+}
+
+/// A list of everything all the time would be no watch any more.
+fn resync_interval(text: &str) -> Result<Duration, String> {
+    let interval = duration::parse(text)?;
+    if interval < SHORTEST_RESYNC {
+        return Err(format!(
+            "{text} is too often; at least {}",
+            duration::human(SHORTEST_RESYNC)
+        ));
+    }
+    Ok(interval)
 }
 
 /// Form of the log lines.

@@ -10,7 +10,7 @@ use tidegate_api::condition::{self, READY, RECONCILING, STALLED};
 use tidegate_api::git_repository::{
     GitReference, GitRepositoryStatus, Revision as ApiRevision, SourceDisplay,
 };
-use tidegate_api::{GitRepository, names};
+use tidegate_api::{Application, GitRepository, names};
 use tidegate_cluster::events::Regarding;
 use tidegate_core::{duration, gate, record};
 use tidegate_git::{Class, Credentials, Fetched, RefSpec, Remote, RepoUrl, Revision};
@@ -103,6 +103,35 @@ async fn poll(
         operator.metrics.stage("fetch", started.elapsed());
     }
     Ok((remote, fetched.revision().clone()))
+}
+
+/// The source as an earlier process left it, with the commit that runs: its mirror may have survived. `None` where it is
+/// not known what runs, or where the mirror is.
+pub(crate) async fn mirrored(operator: &Operator, app: &Application, key: &Key) -> Option<Source> {
+    let status = app.status.as_ref()?;
+    let commit = status.last_applied_revision.clone()?;
+    let source = Key::new(&key.namespace, &app.spec.source.name);
+    let repository = operator.repositories.get(&source)?;
+    let remote = remote(operator, &source, &repository).await.ok()?;
+    let revision = Revision {
+        reference: shown_ref(&repository.spec.reference),
+        commit,
+        tree: String::new(),
+        author_name: String::new(),
+        author_email: String::new(),
+        committer_name: String::new(),
+        committer_email: String::new(),
+        committed_at: Timestamp::UNIX_EPOCH,
+        subject: String::new(),
+    };
+    let detected = Timestamp::now();
+    Some(Source {
+        remote,
+        revision,
+        detected,
+        // Older than any that this process has fetched.
+        number: 0,
+    })
 }
 
 async fn remote(operator: &Operator, key: &Key, repository: &GitRepository) -> Result<Remote, Trouble> {

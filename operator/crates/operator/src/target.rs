@@ -7,9 +7,10 @@ mod site;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use serde_json::Value;
-use tidegate_cluster::{Clients, LeaseGuard, LiveMap, SchemaCache};
+use tidegate_cluster::{Clients, LeaseGuard, LiveMap, Scalers, SchemaCache};
 use tidegate_core::catalog::{Catalog, Gvk};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::health::expressions::HealthRules;
@@ -33,6 +34,7 @@ pub(crate) struct Target {
     clients: Clients,
     terms: Connection,
     live: LiveMap,
+    pub(crate) scalers: Scalers,
     /// Users that act here, each with its clients.
     actors: Mutex<HashMap<String, Clients>>,
     /// Secrets by namespace and the user who watches them there; only where the operator itself may not.
@@ -56,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) installation: String,
     /// For digests.
     pub(crate) key: DigestKey,
+    /// How often kinds are listed anew beside their watches.
+    pub(crate) resync: Duration,
     /// The operator itself may not list Secrets: they are watched as the account that applies them.
     pub(crate) secrets_as_tenant: bool,
 }
@@ -67,15 +71,19 @@ impl Target {
         terms: Connection,
     ) -> Result<Self, tidegate_cluster::Error> {
         let catalog = tidegate_cluster::discovery::catalog(&clients).await?;
+        let scalers = Scalers::new(clients.clone(), terms.resync);
+        scalers.ensure(&catalog);
         let lenses = Arc::new(Lenses::default());
         let (sender, receiver) = mpsc::channel(NEWS);
         Ok(Self {
             live: LiveMap::new(
                 clients.clone(),
                 &terms.installation,
+                terms.resync,
                 terms.key.clone(),
                 lookup(&lenses),
             ),
+            scalers,
             actors: Mutex::default(),
             secrets: Mutex::default(),
             secret_news: (sender, tokio::sync::Mutex::new(receiver)),
@@ -99,6 +107,7 @@ impl Target {
         let mut secrets = self.secret_news.1.lock().await;
         tokio::select! {
             changed = self.live.changes() => changed,
+            changed = self.scalers.changes() => changed,
             // The sender is ours, so that there is always one.
             changed = secrets.recv() => changed.unwrap_or_default(),
         }
@@ -128,6 +137,7 @@ impl Target {
                 namespace.to_owned(),
                 clients,
                 &self.terms.installation,
+                self.terms.resync,
                 self.terms.key.clone(),
                 lookup(&self.lenses),
             );
@@ -175,6 +185,7 @@ impl Target {
             return false;
         }
         *current = fresh.clone();
+        self.scalers.ensure(fresh);
         self.kinds.fetch_add(1, Ordering::AcqRel);
         true
     }

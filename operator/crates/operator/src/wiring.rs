@@ -64,6 +64,7 @@ pub(crate) async fn assemble(
         lease: lease.clone(),
         installation: settings.installation.clone(),
         key: key.clone(),
+        resync: settings.resync_interval,
         secrets_as_tenant: settings.tenant_mode,
     };
     let home = Target::connect(clients.clone(), connection.clone())

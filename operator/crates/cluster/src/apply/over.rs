@@ -1,20 +1,18 @@
-//! Writes that depend on what is there: additions are made ours before the apply that takes them away, and ignored
-//! fields have the live value or are left out.
+//! Writes that depend on what is there: additions are taken away, and ignored fields have the live value or are left out.
 //!
 //! Read, then write on the condition that nothing was written between, and all over again where something was.
 
-use http::Method;
-use serde_json::{Value, json};
-use tidegate_api::names;
-use tidegate_core::additions::claim;
+use serde_json::Value;
+use tidegate_core::additions::without;
+use tidegate_core::apply_rule::ApplyRule;
+use tidegate_core::beside::beside;
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::ignore::body_over;
 use tidegate_core::plan::{Cause, Step};
 
 use super::body::Condition;
-use super::write::{is_other_object, other_object};
+use super::write::{is_other_object, other_object, was_changed};
 use super::{Done, Failure, Run};
-use crate::call::Call;
 use crate::error::{Class, Error};
 use crate::paths;
 
@@ -38,8 +36,8 @@ impl Run<'_> {
             };
             match self.once_over(object, &path, live, step).await {
                 Ok(answer) => return self.updated(object, &answer, step),
-                Err(error) if error.code() == 409 => {}
-                Err(error) if error.refusal().is_some_and(is_other_object) => {
+                Err(error) if was_changed(&error) => {}
+                Err(error) if error.code() != 409 && error.refusal().is_some_and(is_other_object) => {
                     return Err(other_object(object));
                 }
                 Err(error) => return Err(Failure::of(&object.id, Some(object), &error)),
@@ -63,14 +61,9 @@ impl Run<'_> {
         step: &Step,
     ) -> Result<Value, Error> {
         let accepted = step.accepted.as_deref().filter(|_| step.cause == Cause::Added);
-        let claimed = accepted.and_then(|accepted| claim(&live, self.ctx.key, &object.ignored, accepted));
-        let live = match claimed {
-            Some(managed) => {
-                let live = self.rewrite_managers(object, path, &live, &managed).await?;
-                // With the last child that it takes away, the API server also takes a map that we apply empty; the
-                // apply after this one puts it there again.
-                self.apply_over(object, &live).await?.1
-            }
+        let fewer = accepted.and_then(|accepted| without(&live, self.ctx.key, &object.ignored, accepted));
+        let live = match fewer {
+            Some(fewer) => self.rewrite(&object.id, path, &live, &fewer).await?,
             None => live,
         };
         let (_, answer) = self.apply_over(object, &live).await?;
@@ -89,29 +82,10 @@ impl Run<'_> {
             uid: text("uid"),
             resource_version: text("resourceVersion"),
         };
-        let body = body_over(&object.body, &object.ignored, live);
+        let mut body = body_over(&object.body, &object.ignored, live);
+        if object.apply == ApplyRule::Merge {
+            body = beside(&body, live);
+        }
         self.apply(object, &body, condition).await
-    }
-
-    /// Hands additions over to our manager. *Replacing* the resource version by the one that was read makes the server
-    /// answer 409 when it is not current; a `test` operation would answer 422 like any invalid patch.
-    async fn rewrite_managers(
-        &self,
-        object: &DesiredObject,
-        path: &str,
-        live: &Value,
-        managed: &Value,
-    ) -> Result<Value, Error> {
-        let metadata = &live["metadata"];
-        let patch = json!([
-            {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
-            {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
-            {"op": "replace", "path": "/metadata/managedFields", "value": managed},
-        ]);
-        let path = format!("{path}?fieldManager={}", names::FIELD_MANAGER);
-        let call = Call::mutate("patch", Method::PATCH, &object.id.kind, path, self.lease)
-            .body("application/json-patch+json", patch.to_string().into_bytes());
-        let (_, answer) = self.clients.json(&call).await?;
-        Ok(answer)
     }
 }

@@ -24,6 +24,16 @@ impl Run<'_> {
     }
 
     pub(super) async fn delete(&self, step: &Step, uid: Option<&str>) -> Result<Done, Failure> {
+        self.delete_as(step, uid, "Background").await
+    }
+
+    /// Deletes with this propagation policy.
+    pub(super) async fn delete_as(
+        &self,
+        step: &Step,
+        uid: Option<&str>,
+        propagation: &str,
+    ) -> Result<Done, Failure> {
         let id = &step.id;
         let fail = |error: &Error| Failure::of(id, None, error);
         let Some((gvk, info)) = self.served(step).await? else {
@@ -51,7 +61,7 @@ impl Run<'_> {
             if metadata["deletionTimestamp"].is_string() {
                 return Ok(Done::Deleting);
             }
-            let call = self.deletion(id, &path, metadata);
+            let call = self.deletion(id, &path, metadata, propagation);
             match self.remover().json(&call).await {
                 // A Status means gone. The object itself means that something still holds it, but for Services, which
                 // answer so although they are gone.
@@ -84,9 +94,9 @@ impl Run<'_> {
         Ok(if held { Done::Deleting } else { Done::Deleted })
     }
 
-    fn deletion<'c>(&'c self, id: &'c ObjectId, path: &str, metadata: &Value) -> Call<'c> {
+    fn deletion<'c>(&'c self, id: &'c ObjectId, path: &str, metadata: &Value, propagation: &str) -> Call<'c> {
         let options = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background",
+            "apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation,
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         });
         Call::mutate("delete", Method::DELETE, &id.kind, path.to_owned(), self.lease)
@@ -131,7 +141,7 @@ fn lookup(catalog: &tidegate_core::catalog::Catalog, step: &Step) -> Option<(Gvk
 }
 
 /// An entry that was only intended has no uid: then our owner annotation and our manager's entry must both be there.
-fn is_ours(live: &Value, uid: Option<&str>, owner: &Owner) -> bool {
+pub(super) fn is_ours(live: &Value, uid: Option<&str>, owner: &Owner) -> bool {
     let metadata = &live["metadata"];
     match uid {
         Some(uid) => metadata["uid"] == uid,

@@ -3,6 +3,7 @@
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
+use tidegate_core::recreate::way_out;
 
 use crate::error::{Class, Error, Refusal};
 
@@ -47,7 +48,7 @@ impl Failure {
         let Some(refusal) = error.refusal() else {
             return Self::one(id, object, class, reason, error.to_string());
         };
-        let next = next_step(refusal, reason);
+        let next = next_step(refusal, reason, object);
         let mut problems = refusal.complaints().into_iter().map(|(field, message)| {
             let message = format!("{message}{next}");
             problem(id, object, reason, field, message)
@@ -78,7 +79,7 @@ fn problem(
     }
 }
 
-fn next_step(refusal: &Refusal, reason: &str) -> &'static str {
+fn next_step(refusal: &Refusal, reason: &str, object: Option<&DesiredObject>) -> &'static str {
     match reason {
         "Forbidden" => {
             "; grant this right to the user that is named: the Application's serviceAccountName, else Tidegate's own (rbac of the chart)"
@@ -88,7 +89,7 @@ fn next_step(refusal: &Refusal, reason: &str) -> &'static str {
         "QuotaExceeded" => "; raise the quota or lower the request",
         "KindMissing" => "; install the CustomResourceDefinition of this kind or add it to the source",
         "AdmissionDenied" => "; change the object or ask the owner of that policy",
-        "Immutable" => "; delete the live object so that it is created anew, or revert the change",
+        "Immutable" => object.map_or("", way_out),
         "WebhookUnavailable" => "; it is tried again",
         "Invalid" if refusal.code >= 500 => "; correct the field",
         _ => "",

@@ -6,14 +6,18 @@ use http::Method;
 use serde_json::Value;
 use tidegate_api::names;
 use tidegate_core::additions::still_accepted;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::DesiredObject;
 use tidegate_core::inventory::Sealed;
 use tidegate_core::live::reduce_by;
 use tidegate_core::ownership::{Takeover, decide};
 use tidegate_core::plan::{Cause, Step};
+use tidegate_core::takeover::Former;
 
 use super::body::{Condition, serialise};
+use super::remove::is_ours;
+use super::rewrite::Claim;
 use super::{Done, Failure, Run};
 use crate::call::Call;
 use crate::error::{Class, Error, Refusal};
@@ -40,7 +44,7 @@ impl Run<'_> {
         let fail = |error: &Error| Failure::of(&object.id, Some(object), error);
         let (gvk, info) = self.kind_of(object)?;
         let path = paths::object(&gvk, &info.plural, &object.id);
-        let mut tried = 0;
+        let (mut tried, mut from) = (0, None);
         loop {
             let live = self.clients.find(&object.id.kind, path.clone()).await;
             let Some(live) = live.map_err(|e| fail(&e))? else {
@@ -53,18 +57,44 @@ impl Run<'_> {
                     message,
                 ));
             };
-            let from = self.former_owner(object, &live)?;
+            if object.apply == ApplyRule::IfNotPresent {
+                return self.leave(object, &live);
+            }
+            // Once our own apply went through, it looks as if it had been ours all along.
+            from = from.or(self.former_owner(object, &live)?);
+            // What is applied beside others is not taken from them.
+            from = from.filter(|_| object.apply != ApplyRule::Merge);
             tried += 1;
-            match self.apply_over(object, &live).await {
-                Ok((code, live)) => return self.applied(object, &live, from, code == 201),
-                Err(error) if error.code() == 409 && tried < TRIES => {}
+            match self.relieved(object, &path, &live).await {
+                Ok(live) => return self.applied(object, &live, from, false),
+                Err(error) if was_changed(&error) && tried < TRIES => {}
                 Err(error) => return Err(fail(&error)),
             }
         }
     }
 
+    /// Somebody was faster, and the object stays as it is: ours after a crash, else nobody's business.
+    fn leave(&self, object: &DesiredObject, live: &Value) -> Result<Done, Failure> {
+        if is_ours(live, None, self.ctx.owner) {
+            return self.applied(object, live, None, false);
+        }
+        Ok(Done::Deleted)
+    }
+
+    /// Applied over what is there, and freed of what other tools own of it.
+    async fn relieved(&self, object: &DesiredObject, path: &str, live: &Value) -> Result<Value, Error> {
+        if object.apply == ApplyRule::Merge {
+            return Ok(self.apply_over(object, live).await?.1);
+        }
+        let live = match self.apply_claimed(object, path, live).await? {
+            Claim::Applied(live) => live,
+            Claim::Refused(live) => self.apply_over(object, &live).await?.1,
+        };
+        self.relieve(object, path, live).await
+    }
+
     /// From whom an existing object is taken over; `None` when it was ours all along.
-    fn former_owner(&self, object: &DesiredObject, live: &Value) -> Result<Option<String>, Failure> {
+    fn former_owner(&self, object: &DesiredObject, live: &Value) -> Result<Option<Former>, Failure> {
         let claim = |other: &_| (self.ctx.claim)(other, &object.id);
         match decide(live, self.ctx.owner, self.ctx.adopt, claim) {
             Takeover::Resume => Ok(None),
@@ -86,7 +116,7 @@ impl Run<'_> {
         uid: &str,
         step: &Step,
     ) -> Result<Done, Failure> {
-        if step.cause == Cause::Added || !object.ignored.is_empty() {
+        if step.cause == Cause::Added || !object.ignored.is_empty() || object.apply == ApplyRule::Merge {
             return self.update_over(object, uid, step).await;
         }
         match self.apply(object, &object.body, Condition::Uid(uid)).await {
@@ -113,9 +143,10 @@ impl Run<'_> {
     ) -> Result<(u16, Value), Error> {
         let (gvk, info) = self.known(object)?;
         let path = format!(
-            "{}?fieldManager={}&force=true",
+            "{}?fieldManager={}&force={}",
             paths::object(&gvk, &info.plural, &object.id),
-            names::FIELD_MANAGER
+            names::FIELD_MANAGER,
+            object.apply != ApplyRule::Merge
         );
         let call = Call::mutate("apply", Method::PATCH, &object.id.kind, path, self.lease)
             .body("application/apply-patch+yaml", serialise(body, condition));
@@ -138,7 +169,7 @@ impl Run<'_> {
         &self,
         object: &DesiredObject,
         live: &Value,
-        adopted_from: Option<String>,
+        adopted_from: Option<Former>,
         created: bool,
     ) -> Result<Done, Failure> {
         let rule = self
@@ -159,6 +190,7 @@ impl Run<'_> {
             ours: live.ours.clone().unwrap_or_default(),
             foreign: Some(live.foreign.clone()),
             ignored: object.ignored.clone(),
+            apply: object.apply,
         };
         Ok(Done::Applied {
             sealed,
@@ -186,6 +218,13 @@ impl Run<'_> {
         self.known(object)
             .map_err(|error| Failure::of(&object.id, Some(object), &error))
     }
+}
+
+/// Something was written since the reading. A conflict over fields, without force, has causes.
+pub(super) fn was_changed(error: &Error) -> bool {
+    error
+        .refusal()
+        .is_some_and(|refusal| refusal.code == 409 && refusal.causes.is_empty())
 }
 
 /// Creating with a uid is refused by the server: 404 or 409 in some versions, 422 on `metadata.uid` in others.

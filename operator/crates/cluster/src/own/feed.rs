@@ -31,6 +31,7 @@ impl<K: OwnKind> Own<K> {
             path: Self::collection(namespace.unwrap_or_default()),
             labels: labels.map(str::to_owned),
             patient: true,
+            resync: None,
         };
         let clients = self.clients.clone();
         tokio::spawn(async move {

@@ -11,10 +11,12 @@ use tokio_util::sync::CancellationToken;
 /// Where a record comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The watch itself: in order, always right.
+    /// The watch itself: in order, and right but for answers that it has not caught up with.
     InWatch,
     /// The answer to a request: may be older than what the watch brought meanwhile.
     InAnswer,
+    /// The answer to a GET, without our label: the watch does not know the object, and tells nothing of it.
+    Unlabelled,
 }
 
 #[derive(Default)]
@@ -32,6 +34,9 @@ struct KindState {
     /// All up to this resource version was delivered by the watch.
     reached: u128,
     records: HashMap<ObjectId, LiveRecord>,
+    /// Resource versions of answers that the watch has not brought yet. What it brings of before them is old: taken in, it
+    /// would look as if our own write had been undone.
+    ahead: HashMap<ObjectId, u128>,
 }
 
 impl Kinds {
@@ -49,6 +54,7 @@ impl Kinds {
             failure: None,
             reached: 0,
             records: HashMap::new(),
+            ahead: HashMap::new(),
         };
         self.kinds.insert(gvk.clone(), state);
         Some(self.generations)
@@ -92,8 +98,19 @@ impl Kinds {
             return false;
         };
         let before = state.records.get(&id);
-        if seen == Seen::InAnswer && !is_news(before, &record, state.reached) {
+        let at = number(&record.resource_version);
+        let known = match seen {
+            Seen::InWatch => state.ahead.get(&id).is_some_and(|answer| at < *answer),
+            Seen::InAnswer => !is_news(before, &record, state.reached),
+            Seen::Unlabelled => before.is_some_and(|before| !is_news(Some(before), &record, 0)),
+        };
+        if known {
             return false;
+        }
+        if seen == Seen::InAnswer && at > state.reached {
+            state.ahead.insert(id.clone(), at);
+        } else {
+            state.ahead.remove(&id);
         }
         let changed = before.is_none_or(|before| differs(before, &record));
         state.records.insert(id, record);
@@ -102,16 +119,25 @@ impl Kinds {
 
     /// True when it was there.
     pub(super) fn remove(&mut self, gvk: &Gvk, id: &ObjectId) -> bool {
-        self.kinds
-            .get_mut(gvk)
-            .is_some_and(|s| s.records.remove(id).is_some())
+        self.kinds.get_mut(gvk).is_some_and(|state| {
+            state.ahead.remove(id);
+            state.records.remove(id).is_some()
+        })
     }
 
     pub(super) fn forget(&mut self, id: &ObjectId) {
         for (gvk, state) in &mut self.kinds {
             if gvk.group == id.group && gvk.kind == id.kind {
+                state.ahead.remove(id);
                 state.records.remove(id);
             }
+        }
+    }
+
+    /// A list begins. It shows all that was answered before; the versions may have gone back, after a restored backup.
+    pub(super) fn relist(&mut self, gvk: &Gvk) {
+        if let Some(state) = self.kinds.get_mut(gvk) {
+            state.ahead.clear();
         }
     }
 
@@ -143,6 +169,8 @@ impl Kinds {
     pub(super) fn reached(&mut self, gvk: &Gvk, resource_version: &str) {
         if let Some(state) = self.kinds.get_mut(gvk) {
             state.reached = state.reached.max(number(resource_version));
+            let reached = state.reached;
+            state.ahead.retain(|_, answer| *answer > reached);
             state.failure = None;
         }
     }

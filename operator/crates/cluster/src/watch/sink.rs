@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use tidegate_core::catalog::Gvk;
-use tidegate_core::object::ObjectId;
+use tidegate_core::object::{ObjectId, api_version};
 
 use super::Shared;
 use super::kinds::Seen;
@@ -45,6 +45,7 @@ impl RecordSink {
 
 impl Sink for RecordSink {
     fn relist(&mut self) {
+        self.shared.kinds().relist(&self.gvk);
         self.listing = Some(HashSet::new());
     }
 
@@ -95,6 +96,11 @@ impl Sink for RecordSink {
         tracing::warn!(kind = %self.gvk.kind, reason = error.reason(), %error, "a watch fails, and is tried again");
         let message = match error.reason() {
             "Forbidden" => format!("{error}; grant list and watch on it to Tidegate's service account"),
+            "KindMissing" => format!(
+                "what runs cannot be kept as it is: {} is no longer served in {}; put its CustomResourceDefinition back, or take its objects from git",
+                self.gvk.kind,
+                api_version(&self.gvk.group, &self.gvk.version)
+            ),
             _ => error.to_string(),
         };
         self.shared.kinds().fail(&self.gvk, message);

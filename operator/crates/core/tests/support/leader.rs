@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tidegate_api::application::{Adopt, DriftMode};
 use tidegate_api::names;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, Rendered};
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::inventory::{InventorySet, Layout, Sealed};
@@ -15,6 +16,7 @@ use tidegate_core::live::reduce;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::{Owner, Takeover, applied_by_us, decide};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, plan};
+use tidegate_core::recreate::Found;
 use tidegate_core::standing::Claim;
 use tidegate_core::wave::due;
 
@@ -137,6 +139,7 @@ impl Leader {
             drift: DriftMode::Correct,
             // Taking additions away has requests of its own, which this model does not have.
             additions: DriftMode::Ignore,
+            found: &Found::default(),
             now: Timestamp::UNIX_EPOCH,
             key: &key(),
         });
@@ -204,7 +207,7 @@ impl Task {
         let call = match &step.action {
             Action::Create => Call::Apply(Condition::Absent),
             Action::Update { uid } => Call::Apply(Condition::Uid(uid.clone())),
-            Action::Delete { .. } => Call::ReadBeforeDelete,
+            Action::Delete { .. } | Action::Recreate { .. } => Call::ReadBeforeDelete,
         };
         Self { step, call }
     }
@@ -246,6 +249,7 @@ impl Run {
                     ours: record.ours.unwrap_or_default(),
                     foreign: Some(record.foreign),
                     ignored: record.ignored,
+                    apply: ApplyRule::Always,
                 });
             }
             Done::Deleted => {

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tidegate_api::names;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
 use tidegate_core::object::{Location, ObjectId};
@@ -75,6 +76,8 @@ pub(crate) fn object(id: ObjectId, prune: PruneRule, content: u8) -> DesiredObje
         id,
         body,
         prune,
+        force: false,
+        apply: ApplyRule::Always,
         // Waves change with the content.
         wave: i32::from(content) - 1,
     }

@@ -6,9 +6,11 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use tidegate_api::application::{Adopt, Drift};
 use tidegate_core::desired::{PruneRule, Rendered};
+use tidegate_core::differences::Explained;
 use tidegate_core::fights::Fights;
+use tidegate_core::ignore::Scaled;
 use tidegate_core::object::ObjectId;
-use tidegate_core::status::observe;
+use tidegate_core::status::{Notes, observe};
 
 use super::leader::Leader;
 use super::server::{Answer, Holder, Request, Server, uid};
@@ -200,13 +202,13 @@ impl World {
             commit.objects.len(),
             "it records what git does not have"
         );
-        let seen = observe(
-            &inventory,
-            &self.server.live(),
-            &Drift::default(),
-            &Fights::default(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let notes = Notes {
+            drift: &Drift::default(),
+            fights: &Fights::default(),
+            explained: &Explained::default(),
+            scaled: &Scaled::new(),
+        };
+        let seen = observe(&inventory, &self.server.live(), &notes, Timestamp::UNIX_EPOCH);
         prop_assert!(seen.drifted.is_empty(), "{:?}", seen.drifted);
         self.start(&commit);
         let before = self.server.objects.clone();

@@ -11,8 +11,9 @@ use tidegate_core::handover::spare;
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Cause, Inputs, Plan, Step, plan};
+use tidegate_core::plan::{Cause, Inputs, Plan, Step, Upkeep, plan, postponed};
 use tidegate_core::record::{self, failure_line};
+use tidegate_core::recreate::{self, Found};
 use tidegate_core::status::Progress;
 
 use crate::application::deny::trigger;
@@ -21,7 +22,7 @@ use crate::application::drift::correct_drift;
 use crate::application::fail::{Fault, end, fail, recall};
 use crate::application::handover::{self, Me};
 use crate::application::hooks::{Ran, run_hooks};
-use crate::application::part::{carry_out_due, go_on, note_attempt};
+use crate::application::part::{DELETION_HELD, carry_out_due, go_on, note_attempt};
 use crate::application::reconcile::settle;
 use crate::application::relations::place;
 use crate::application::release::{self, Open, Subject};
@@ -42,7 +43,34 @@ pub(crate) async fn act(
     let entries = state.inventory.iter().flat_map(|set| set.entries.keys());
     let leaving = entries.filter(|id| !rendered.names(id));
     state.leaving = leaving.cloned().collect();
+    if result.is_ok() && state.leaving.is_empty() {
+        gone_at_last(turn, state, edits);
+    }
+    let set = state.inventory.as_ref();
+    let waiting = set.map(|set| postponed(&rendered, set, &turn.target.live_of(set)));
+    state.postponed = waiting.unwrap_or_default();
     result
+}
+
+/// What kept a release from deleting the rest has gone, and the rest after it: what runs is what the commit says.
+fn gone_at_last(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) {
+    let held = matches!(
+        state.progress,
+        Some(Progress::Failed {
+            reason: DELETION_HELD,
+            ..
+        })
+    );
+    if !held || state.open.is_some() || is_older(state) {
+        return;
+    }
+    let sequence = turn.app.status.as_ref().map_or(0, |s| s.last_sequence);
+    edits.applied = Some(Applied {
+        commit: turn.source.revision.commit.clone(),
+        display: status::shown(&turn.source.revision),
+        release: Some(record::release_name(&turn.key.name, sequence)),
+    });
+    state.progress = Some(Progress::Synced);
 }
 
 async fn advance(
@@ -64,14 +92,15 @@ async fn advance(
             return end(turn, state, edits).await;
         }
     }
-    let plan = make_plan(turn, state, &rendered);
+    let plan = make_plan(turn, state, &rendered).await?;
     let hooks = only_hooks(turn, state, &set, &rendered);
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if written && !hooks && plan.is_empty() && plan.forgotten.is_empty() {
         return nothing_to_write(turn, state, edits, &rendered).await;
     }
     let same = is_same(turn, &rendered);
-    let nothing_new = plan.brings_nothing_new(same);
+    let upkeep = upkeep_of(state, same);
+    let nothing_new = plan.brings_nothing_new(upkeep);
     let open = state.open.as_ref();
     // What drifts while a written release waits for health is put back beside it.
     if hooks || open.is_some_and(|open| open.being_written() || !nothing_new) {
@@ -84,8 +113,17 @@ async fn advance(
         let now = Timestamp::now();
         let ready = |id: &ObjectId| state.fights.ready_at(id, now).is_none();
         // While something of the set is not written, what it drops stays.
-        let upkeep = plan.upkeep(nothing_new && same, &turn.operator.key, ready);
-        return keep_up(turn, state, edits, upkeep).await;
+        let upkeep = Upkeep {
+            removed: same && nothing_new,
+            ..upkeep
+        };
+        let upkeep = plan.upkeep(upkeep, &turn.operator.key, ready);
+        let again = keep_up(turn, state, edits, upkeep).await?;
+        let hook_failed = hook::failed(&rendered, &set).next().is_some();
+        if same && nothing_new && !hook_failed && !is_older(state) {
+            note_commit(turn, state, edits, &rendered);
+        }
+        return Ok(again);
     }
     release_plan(turn, state, edits, rendered, plan).await
 }
@@ -144,15 +182,23 @@ pub(crate) async fn begins_release(
         return Ok(true);
     }
     turn.target.sync_desired(rendered).await?;
-    let plan = make_plan(turn, state, rendered);
+    let plan = make_plan(turn, state, rendered).await?;
     let same = is_same(turn, rendered);
     let nothing = plan.is_empty() && plan.forgotten.is_empty();
-    let upkeep = same && plan.brings_nothing_new(same);
+    let upkeep = same && plan.brings_nothing_new(upkeep_of(state, same));
     let set = state.inventory.clone().unwrap_or_default();
     if only_hooks(turn, state, &set, rendered) {
         return Ok(true);
     }
     Ok(!nothing && !upkeep && !is_given_up(turn, state, same, &plan))
+}
+
+/// What counts as looking after a set. While the newest commit is refused, it is the one that was applied last, as a whole.
+fn upkeep_of(state: &AppState, same: bool) -> Upkeep {
+    Upkeep {
+        removed: same,
+        begun: same && is_older(state),
+    }
 }
 
 /// True when that set is the one that was tried last.
@@ -200,21 +246,40 @@ fn hook_failed_before(turn: &Turn<'_>, hook: &hook::Hook) -> Progress {
     }
 }
 
-fn make_plan(turn: &Turn<'_>, state: &mut AppState, rendered: &Arc<Rendered>) -> Plan {
+/// Plans, and where git allows that objects are made anew, once more with what the API server said about them.
+async fn make_plan(turn: &Turn<'_>, state: &mut AppState, rendered: &Arc<Rendered>) -> Result<Plan, String> {
     let set = state.inventory.clone().unwrap_or_default();
     let live = turn.target.live_of(&set);
     let me = Me::of(turn);
     let own = me.without_lost(&set, |id| rendered.get(id).is_some(), &live);
-    let plan = plan(&Inputs {
-        rendered,
-        inventory: own.as_ref().unwrap_or(&set),
-        live: &live,
-        prune: turn.app.spec.prune,
-        drift: turn.app.spec.drift.mode,
-        additions: turn.app.spec.drift.additions,
-        now: Timestamp::now(),
-        key: &turn.operator.key,
-    });
+    let own = own.as_ref().unwrap_or(&set);
+    let with = |found: &Found| {
+        plan(&Inputs {
+            rendered,
+            inventory: own,
+            live: &live,
+            prune: turn.app.spec.prune,
+            drift: turn.app.spec.drift.mode,
+            additions: turn.app.spec.drift.additions,
+            found,
+            now: Timestamp::now(),
+            key: &turn.operator.key,
+        })
+    };
+    let present = turn
+        .target
+        .present(&recreate::unknown(rendered, own), turn.owner)
+        .await?;
+    let mut found = Found {
+        present,
+        ..Found::default()
+    };
+    let mut plan = with(&found);
+    let candidates = recreate::candidates(&plan, &live);
+    if !candidates.is_empty() {
+        found.immutable = turn.target.immutable(&candidates, turn.owner).await?;
+        plan = with(&found);
+    }
     let at = place(turn.app, turn.key, turn.source);
     // Of an older set, what the newest one does not want is let go too, and not kept up.
     let newest = state.wants.clone().filter(|_| is_older(state));
@@ -224,7 +289,7 @@ fn make_plan(turn: &Turn<'_>, state: &mut AppState, rendered: &Arc<Rendered>) ->
             .is_none_or(|wants| wants.binary_search(id).is_ok())
     };
     let plan = me.settle(&mut state.kept, plan, wanted, &set, &live, Some(&at));
-    spare(plan, wanted, &turn.operator.key)
+    Ok(spare(plan, wanted, &turn.operator.key))
 }
 
 /// The cluster is as the commit says already: the commit is noted, no Release is made for it.
@@ -238,7 +303,6 @@ async fn nothing_to_write(
         return settle(turn, state, edits).await;
     }
     settle_account(turn, state).await?;
-    let status = turn.app.status.as_ref();
     let set = state.inventory.clone().unwrap_or_default();
     if state.open.is_none()
         && let Some(hook) = hook::failed(rendered, &set).next()
@@ -248,6 +312,16 @@ async fn nothing_to_write(
             .get_or_insert_with(|| hook_failed_before(turn, hook));
         return settle(turn, state, edits).await;
     }
+    note_commit(turn, state, edits, rendered);
+    if state.open.is_none() {
+        state.progress = Some(Progress::Synced);
+    }
+    settle(turn, state, edits).await
+}
+
+/// The newest commit makes the set that runs already.
+fn note_commit(turn: &Turn<'_>, state: &AppState, edits: &mut Edits, rendered: &Rendered) {
+    let status = turn.app.status.as_ref();
     let sequence = status.map_or(0, |s| s.last_sequence);
     edits.applied = Some(Applied {
         commit: turn.source.revision.commit.clone(),
@@ -259,13 +333,10 @@ async fn nothing_to_write(
         sequence,
         digest: Some(rendered.digest.clone()),
     });
-    if state.open.is_none() {
-        state.progress = Some(Progress::Synced);
-        if status.is_some_and(|s| s.display.phase == Phase::Denied.as_str()) {
-            edits.turn(sequence, Phase::Succeeded);
-        }
+    let denied = status.is_some_and(|s| s.display.phase == Phase::Denied.as_str());
+    if denied && state.open.is_none() {
+        edits.turn(sequence, Phase::Succeeded);
     }
-    settle(turn, state, edits).await
 }
 
 /// Another account than before, and nothing to write: from now on it is the one that deletes.
@@ -340,7 +411,12 @@ async fn release_plan(
             return fail(turn, state, edits, fault, failed).await;
         }
     }
-    let brings = |step: &&Step| matches!(step.cause, Cause::New | Cause::Changed | Cause::Removed);
+    let brings = |step: &&Step| {
+        matches!(
+            step.cause,
+            Cause::New | Cause::Begun | Cause::Changed | Cause::Removed
+        )
+    };
     for step in approved.get().steps.iter().filter(brings) {
         state.fights.forget(&step.id);
     }
@@ -356,10 +432,13 @@ async fn release_plan(
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
 fn cause(turn: &Turn<'_>, state: &AppState, rendered: &Rendered) -> Trigger {
-    if is_same(turn, rendered) && !turn.asked {
-        // Another Application let go of what the commit wants: the same commit is tried again.
-        let conflict = handover::is_conflict(state);
-        return if conflict { Trigger::Commit } else { Trigger::Drift };
+    let status = turn.app.status.as_ref();
+    let commit = status.and_then(|s| s.last_attempted_revision.as_deref());
+    let again = commit == Some(turn.source.revision.commit.as_str());
+    // Where another Application let go of what the commit wants, the same commit is tried again.
+    let conflict = handover::is_conflict(state);
+    if is_same(turn, rendered) && again && !turn.asked && !conflict {
+        return Trigger::Drift;
     }
     trigger(turn.app, &turn.source.revision.commit)
 }
@@ -455,19 +534,6 @@ async fn finish_apply(
         return fail(turn, state, edits, fault, failed).await;
     }
     open.fail(Vec::new(), Vec::new());
-    if !report.adopted.is_empty() {
-        let note = format!(
-            "Took over objects that existed: {}",
-            record::shorten(&report.adopted.join(", "), 800)
-        );
-        turn.operator.event(
-            status::reference(turn.key, turn.app),
-            false,
-            "Adopted",
-            "Release",
-            &note,
-        );
-    }
     edits.applied = Some(Applied {
         commit,
         display,

@@ -58,31 +58,32 @@ pub(crate) async fn desired(
         .map_err(|e| failed("RenderPanicked", e.to_string()))?
         .map_err(Refusal::Inadmissible)?;
     if raw.is_empty() {
-        let message = format!(
-            "{} has no manifests at {}; an empty source deletes nothing. To remove everything, delete the Application",
-            app.spec.source.path,
-            commit.get(..8).unwrap_or(commit)
-        );
-        return Err(Refusal::Failed {
-            reason: "EmptySource",
-            message,
-            stalled: true,
-        });
+        return Err(empty(app, commit, "manifests"));
     }
     let admitted = check(operator, target, app, owner, raw).await?;
     if admitted.objects.is_empty() {
-        return Err(Refusal::Failed {
-            reason: "EmptySource",
-            message: format!(
-                "{} has only hooks at {}; an empty source deletes nothing. Add an object, or delete the Application to remove everything",
-                app.spec.source.path,
-                commit.get(..8).unwrap_or(commit)
-            ),
-            stalled: true,
-        });
+        let what = if admitted.left_out.is_empty() {
+            "manifests but hooks"
+        } else {
+            "manifests but hooks and those annotated tidegate.io/apply: Ignore"
+        };
+        return Err(empty(app, commit, what));
     }
     operator.metrics.stage("render", started.elapsed());
     Ok(admitted)
+}
+
+fn empty(app: &Application, commit: &str, what: &str) -> Refusal {
+    let message = format!(
+        "{} has no {what} at {}; an empty source deletes nothing. To remove everything, delete the Application",
+        app.spec.source.path,
+        commit.get(..8).unwrap_or(commit)
+    );
+    Refusal::Failed {
+        reason: "EmptySource",
+        message,
+        stalled: true,
+    }
 }
 
 fn failed(reason: &'static str, message: String) -> Refusal {
@@ -163,16 +164,22 @@ async fn check(
         .schemas(&versions)
         .await
         .map_err(|e| failed("SchemaUnavailable", e))?;
+    let scaled = target
+        .scaled()
+        .await
+        .map_err(|e| failed("AutoscalersUnknown", e))?;
     let namespace = namespace(app);
     let (owner, key) = (owner.clone(), operator.key.clone());
-    let ignore = app.spec.drift.ignore.clone();
+    let (force, ignore) = (app.spec.force, app.spec.drift.ignore.clone());
     let checked = tokio::task::spawn_blocking(move || {
         let context = Context {
             catalog: &catalog,
             schemas: &schemas,
             namespace: &namespace,
             owner: &owner,
+            force,
             ignore: &ignore,
+            scaled: &scaled,
             key: &key,
         };
         admit(raw, &context)

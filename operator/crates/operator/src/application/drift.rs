@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
+use tidegate_core::beside::has_yielded;
 use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Decision};
 use tidegate_core::object::ObjectId;
@@ -29,6 +30,7 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
     let held = |id: &ObjectId| live.get(id).is_some_and(|record| record.deleting);
     if state.leaving.iter().any(|id| !live.contains_key(id))
         || (state.pruning && !state.leaving.iter().any(held))
+        || state.postponed.iter().any(|id| !held(id))
     {
         return true;
     }
@@ -43,6 +45,30 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
             // Begun and not brought to an end: a create that failed, or whose answer was lost.
             (None, _) => true,
         })
+}
+
+/// Finds out what exactly differs where drift was seen and is not put back. Reads each object once, as long as it stays as
+/// it is. What cannot be found out is left out of the message.
+pub(crate) async fn explain(turn: &Turn<'_>, state: &mut AppState) {
+    let Some(set) = &state.inventory else { return };
+    let live = turn.target.live_of(set);
+    let unknown = state.explained.unknown(set, &live, &turn.app.spec.drift);
+    if unknown.is_empty() {
+        return;
+    }
+    let Ok(Some(rendered)) = running(turn, state).await else {
+        return;
+    };
+    for (id, sort) in unknown {
+        let (Some(object), Some(record)) = (rendered.get(&id), live.get(&id)) else {
+            continue;
+        };
+        let sealed = state.inventory.as_ref().and_then(|set| set.entries.get(&id));
+        let accepted = sealed.and_then(|entry| entry.sealed.as_ref()?.foreign.clone());
+        if let Some((_, found)) = turn.target.differences(object, sort, accepted.as_deref()).await {
+            state.explained.put(id, record, found);
+        }
+    }
 }
 
 /// When something that is not put back now may be: the next hold on a live object ends, or the wait of a fight.
@@ -91,7 +117,11 @@ pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<
     .await
     {
         Ok(rendered) => Ok(Some(rendered)),
-        Err(Refusal::Inadmissible(problems)) => Err(problem::summarize(&problems, 3)),
+        // It was admitted once: a kind has gone since.
+        Err(Refusal::Inadmissible(problems)) => Err(format!(
+            "what runs cannot be kept as it is: {}",
+            problem::summarize(&problems, 3)
+        )),
         Err(Refusal::Failed { message, .. }) => Err(message),
     }
 }
@@ -102,14 +132,23 @@ pub(crate) async fn correct_drift(
     state: &mut AppState,
     plan: Plan,
 ) -> Result<Again, String> {
-    let described = turn.target.describe_drift(&plan).await;
+    let mut described = turn.target.describe_drift(&plan).await;
+    let before = state.inventory.clone().unwrap_or_default();
     let now = Timestamp::now();
     let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), now) else {
         return Ok(Again::Never);
     };
     let Carried { due, report, next } = carry_out_due(turn, state, &approved).await?;
     state.pruning = !due.last;
-    let put_back = |step: &&Step| matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing);
+    let after = state.inventory.clone().unwrap_or_default();
+    let yielded = |id: &ObjectId| {
+        let object = approved.get().rendered.get(id);
+        object.is_some_and(|o| has_yielded(o, before.entries.get(id), after.entries.get(id)))
+    };
+    let put_back = |step: &&Step| {
+        matches!(step.cause, Cause::Drifted | Cause::Added | Cause::Missing) && !yielded(&step.id)
+    };
+    described.retain(|d| !yielded(&d.id));
     let steps: Vec<&Step> = approved.get().steps.iter().filter(put_back).collect();
     // Also those that failed: else one that cannot be put back would make the others be tried without end.
     for step in &steps {

@@ -1,8 +1,10 @@
 //! The newest commit of the source: rendered and checked, unless nothing that shapes the set has changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tidegate_core::desired::Rendered;
+use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
 use tidegate_core::status::Progress;
 use tidegate_git::Class;
@@ -45,7 +47,9 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
         }
     };
     let kinds = turn.target.kinds_version();
-    if let Some(known) = seen(turn, state, &tree, kinds) {
+    let scaled = state.inventory.as_ref().map(|set| turn.target.scaled_of(set));
+    let scaled = scaled.unwrap_or_default();
+    if let Some(known) = seen(turn, state, &tree, kinds, &scaled) {
         return known;
     }
     let generation = turn.app.metadata.generation;
@@ -54,6 +58,7 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
             tree,
             generation,
             kinds,
+            scaled,
             refused,
             admitted,
             held: false,
@@ -95,17 +100,23 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
 }
 
 /// The last look, where it still holds. Whoever asks for a reconcile gets a new one.
-fn seen(turn: &Turn<'_>, state: &AppState, tree: &str, kinds: u64) -> Option<Known> {
+fn seen(
+    turn: &Turn<'_>,
+    state: &AppState,
+    tree: &str,
+    kinds: u64,
+    scaled: &BTreeSet<ObjectId>,
+) -> Option<Known> {
     let last = state.newest.as_ref()?;
     if turn.asked || last.tree != tree || last.generation != turn.app.metadata.generation {
         return None;
     }
     match &last.refused {
-        None if last.acted => Some(Known::Unchanged),
+        None if last.acted && last.scaled == *scaled => Some(Known::Unchanged),
         // What was not acted on to the end needs the set again.
         None => {
-            let admitted = last.admitted.clone().filter(|_| last.kinds == kinds);
-            admitted.map(Known::Admitted)
+            let same = last.kinds == kinds && last.scaled == *scaled;
+            last.admitted.clone().filter(|_| same).map(Known::Admitted)
         }
         // A CRD that has come since can make the set admissible.
         Some(problems) => (last.kinds == kinds).then(|| Known::Refused(problems.clone())),

@@ -11,9 +11,11 @@ use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::{Plan, Step};
+use tidegate_core::record;
+use tidegate_core::takeover::{self, Former};
 use tokio::sync::mpsc;
 
-use crate::application::{AppState, handover, inventory};
+use crate::application::{AppState, handover, inventory, status};
 use crate::state::Operator;
 use crate::store::Key;
 use crate::target::{Site, Terms};
@@ -30,8 +32,6 @@ pub(crate) struct Report {
     pub(crate) reason: Option<&'static str>,
     /// Objects that the account has no right to.
     pub(crate) denied: Vec<ObjectId>,
-    /// Objects taken over, with their former managers.
-    pub(crate) adopted: Vec<String>,
     /// Steps that were not tried, because an earlier stage failed or leadership was lost.
     pub(crate) not_attempted: usize,
 }
@@ -69,7 +69,7 @@ pub(crate) async fn carry_out(
     let started = Instant::now();
     let (sender, mut outcomes) = mpsc::channel(256);
     let mut set = state.inventory.clone().unwrap_or_default();
-    let mut report = Report::default();
+    let (mut report, mut adopted) = (Report::default(), Vec::new());
     let health = state.expressions.rules.clone();
     let claim = |other: &Owner, id: &ObjectId| operator.claim(target, other, id);
     let terms = Terms {
@@ -91,7 +91,7 @@ pub(crate) async fn carry_out(
             if was_never_made(&before, &outcome) {
                 set.entries.remove(&outcome.id);
             }
-            absorb(target, &mut set, &mut report, plan, outcome);
+            adopted.extend(absorb(target, &mut set, &mut report, plan, outcome));
         }
     };
     let (execution, ()) = tokio::join!(execution, collect);
@@ -102,6 +102,10 @@ pub(crate) async fn carry_out(
     target.own_objects(key, &set);
     inventory::store(operator, key, app, state, set).await?;
     operator.metrics.stage("apply", started.elapsed());
+    if !adopted.is_empty() {
+        let note = record::shorten(&takeover::note(&adopted), 1000);
+        operator.event(status::reference(key, app), false, "Adopted", "Release", &note);
+    }
     // A kind that has just come or gone: else its objects would be watched only when the kinds are read the next time.
     if plan
         .steps
@@ -130,7 +134,14 @@ fn was_never_made(before: &InventorySet, outcome: &Outcome) -> bool {
     refused && !before.entries.contains_key(&outcome.id)
 }
 
-fn absorb(target: &Site, set: &mut InventorySet, report: &mut Report, plan: &Plan, outcome: Outcome) {
+/// Takes an outcome in. Returns from whom the object was taken over, if it was.
+fn absorb(
+    target: &Site,
+    set: &mut InventorySet,
+    report: &mut Report,
+    plan: &Plan,
+    outcome: Outcome,
+) -> Option<(ObjectId, Former)> {
     let Outcome { id, result } = outcome;
     match result {
         Ok(Done::Applied {
@@ -139,14 +150,12 @@ fn absorb(target: &Site, set: &mut InventorySet, report: &mut Report, plan: &Pla
             adopted_from,
             ..
         }) => {
-            if let Some(from) = adopted_from {
-                report.adopted.push(format!("{id} (from {from})"));
-            }
             if let Some(entry) = set.entries.get_mut(&id) {
                 target.record(&id, &entry.version, live);
                 entry.sealed = Some(sealed);
                 entry.prune = plan.rendered.get(&id).map(|o| o.prune).unwrap_or_default();
             }
+            return adopted_from.map(|from| (id, from));
         }
         Ok(Done::Deleted) => {
             target.forget_object(&id);
@@ -181,4 +190,5 @@ fn absorb(target: &Site, set: &mut InventorySet, report: &mut Report, plan: &Pla
                 .extend(failure.problems().map(|problem| problem.to_failure()));
         }
     }
+    None
 }

@@ -25,6 +25,9 @@ use crate::state::Again;
 /// How soon deleted objects are looked at that were still there when the answer came, beside the watch that tells.
 const GONE_LOOK: Duration = Duration::from_secs(1);
 
+/// Reason of a release that could not delete in order what its commit drops.
+pub(crate) const DELETION_HELD: &str = "DeletionHeld";
+
 /// What came of the part of a plan that was due.
 pub(crate) struct Carried {
     pub(crate) due: Due,
@@ -163,7 +166,7 @@ async fn wait_for(
                 ),
             ),
             Awaited::Gone { next } => (
-                "DeletionHeld",
+                DELETION_HELD,
                 format!("{line}; after {timeout} {next} and what comes after it are not deleted yet"),
             ),
         };

@@ -9,18 +9,18 @@ use tidegate_core::backoff::Backoff;
 use tidegate_core::gate;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::ownership::Owner;
-use tidegate_core::status::{Observed, Progress, observe};
+use tidegate_core::status::{Notes, Observed, Progress, observe};
 use tracing::Instrument as _;
 
 use crate::application::act::{act, begins_release};
 use crate::application::deny::deny;
-use crate::application::drift::{needs_work, next_correction, running};
+use crate::application::drift::{explain, needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
 use crate::application::{AppState, finalize, handover, health, relations, release, site, verify};
-use crate::source::requested_at;
+use crate::source::{mirrored, requested_at};
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
 use crate::target::Site;
@@ -125,13 +125,7 @@ fn shown(state: &AppState) -> Option<Cow<'_, InventorySet>> {
 fn look(site: &Site, app: &Application, state: &mut AppState) -> Option<Observed> {
     let mut observed = {
         let set = shown(state)?;
-        observe(
-            &set,
-            &site.live_of(&set),
-            &app.spec.drift,
-            &state.fights,
-            Timestamp::now(),
-        )
+        watch_over(site, app, state, &set)
     };
     if observed.healthy() {
         state.diagnosis = None;
@@ -140,6 +134,16 @@ fn look(site: &Site, app: &Application, state: &mut AppState) -> Option<Observed
         observed.failed = vec![diagnosis.clone()];
     }
     Some(observed)
+}
+
+fn watch_over(site: &Site, app: &Application, state: &AppState, set: &InventorySet) -> Observed {
+    let notes = Notes {
+        drift: &app.spec.drift,
+        fights: &state.fights,
+        explained: &state.explained,
+        scaled: &site.scalers.known(),
+    };
+    observe(set, &site.live_of(set), &notes, Timestamp::now())
 }
 
 fn retry(operator: &Operator, key: &Key, state: &mut AppState, deleting: bool, message: String) -> Again {
@@ -191,12 +195,15 @@ async fn step(
     let set = state.inventory.clone().unwrap_or_default();
     target.sync_kinds(&set).await?;
     target.reread(&set).await?;
-    let source = match source(operator, app, key) {
-        Ok(source) => source,
-        Err(obstacle) => {
-            state.obstacle = state.expressions.obstacle().or(Some(obstacle));
-            return Ok(Again::Never);
-        }
+    let (source, obstacle) = match source(operator, app, key) {
+        Ok(source) => (source, None),
+        Err(obstacle) => match mirrored(operator, app, key).await {
+            Some(mirror) => (mirror, Some(obstacle)),
+            None => {
+                state.obstacle = state.expressions.obstacle().or(Some(obstacle));
+                return Ok(Again::Never);
+            }
+        },
     };
     let turn = Turn {
         operator,
@@ -207,40 +214,68 @@ async fn step(
         source: &source,
         asked: is_asked(app) || std::mem::take(&mut state.asked),
     };
-    let first = relations::first_look(&turn, state);
+    let again = match obstacle {
+        None => look_and_act(&turn, state, edits).await,
+        Some(obstacle) => keep_running(&turn, state, edits, obstacle).await,
+    };
+    explain(&turn, state).await;
+    again
+}
+
+/// While the source cannot be read: what runs is kept as it is, from what an earlier process has mirrored.
+async fn keep_running(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    obstacle: Progress,
+) -> Result<Again, String> {
+    state.obstacle = state.expressions.obstacle().or(Some(obstacle));
+    state.newest = None;
+    if needs_work(turn, state) {
+        match running(turn, state).await {
+            Ok(Some(rendered)) => return act(turn, state, edits, rendered).await,
+            Ok(None) => {}
+            Err(error) => tracing::info!(application = %turn.key, %error, "the mirror has not what runs"),
+        }
+    }
+    settle(turn, state, edits).await
+}
+
+async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Result<Again, String> {
+    let first = relations::first_look(turn, state);
     let mut again = Again::Never;
-    let known = newest(&turn, state).await;
-    relations::note_wants(&turn, state, &known);
+    let known = newest(turn, state).await;
+    relations::note_wants(turn, state, &known);
     if let Some(newest) = &mut state.newest {
         newest.held = false;
     }
-    let before = relations::goes_first(&turn);
+    let before = relations::goes_first(turn);
     if before.is_none() || first {
-        state.at = Some(relations::place(app, key, &source));
+        state.at = Some(relations::place(turn.app, turn.key, turn.source));
     }
     let waits_for = relations::say_circle(state, before);
     match known {
         Known::Admitted(rendered) => match waits_for {
-            Some(progress) if begins_release(&turn, state, &rendered).await? => {
-                relations::hold(&turn, state, progress);
+            Some(progress) if begins_release(turn, state, &rendered).await? => {
+                relations::hold(turn, state, progress);
             }
             _ => {
-                let again = act(&turn, state, edits, rendered).await?;
+                let again = act(turn, state, edits, rendered).await?;
                 note_acted(state);
                 return Ok(again);
             }
         },
         Known::Unchanged => recover(state),
-        Known::Refused(problems) => deny(&turn, state, edits, &problems).await?,
-        Known::Failed(progress) => again = look_again(&turn, state, progress),
+        Known::Refused(problems) => deny(turn, state, edits, &problems).await?,
+        Known::Failed(progress) => again = look_again(turn, state, progress),
     }
-    let others_moved = handover::is_conflict(state) || handover::kept_moved(&turn, state);
-    if (others_moved || needs_work(&turn, state))
-        && let Some(rendered) = running(&turn, state).await?
+    let others_moved = handover::is_conflict(state) || handover::kept_moved(turn, state);
+    if (others_moved || needs_work(turn, state))
+        && let Some(rendered) = running(turn, state).await?
     {
-        return Ok(act(&turn, state, edits, rendered).await?.sooner(again));
+        return Ok(act(turn, state, edits, rendered).await?.sooner(again));
     }
-    Ok(settle(&turn, state, edits).await?.sooner(again))
+    Ok(settle(turn, state, edits).await?.sooner(again))
 }
 
 /// An admitted commit needs no second look once all of it is written, or is given up until a person moves.
@@ -284,13 +319,7 @@ pub(crate) async fn settle(
         return Ok(next_correction(turn, state).sooner(state.kept.again()));
     }
     let set = shown(state).map(Cow::into_owned).unwrap_or_default();
-    let observed = observe(
-        &set,
-        &turn.target.live_of(&set),
-        &turn.app.spec.drift,
-        &state.fights,
-        Timestamp::now(),
-    );
+    let observed = watch_over(turn.target, turn.app, state, &set);
     let again = verify::verify(turn, state, &observed, edits).await?;
     Ok(again.sooner(state.kept.again()))
 }

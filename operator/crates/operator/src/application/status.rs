@@ -128,7 +128,8 @@ fn edit(status: &mut ApplicationStatus, edits: Edits) {
     if let Some(attempted) = edits.attempted.filter(|a| a.sequence >= status.last_sequence) {
         status.last_attempted_revision = Some(attempted.commit);
         status.last_sequence = attempted.sequence;
-        status.attempted_digest = attempted.digest;
+        // A refused commit has no set: what was tried last stays what it was.
+        status.attempted_digest = attempted.digest.or(status.attempted_digest.take());
     }
     status.last_good_release = edits.good_release.or(status.last_good_release.take());
     if let Some((sequence, phase)) = edits.phase

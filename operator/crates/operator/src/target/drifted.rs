@@ -1,12 +1,17 @@
 //! What drifted objects look like, for people.
 
 use jiff::Timestamp;
-use tidegate_core::additions::added_paths;
-use tidegate_core::live::{lost_paths, reduce};
+use tidegate_core::additions::added_fields;
+use tidegate_core::desired::DesiredObject;
+use tidegate_core::differences::{Difference, Sort, lost};
+use tidegate_core::live::reduce;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Plan, Step};
 
 use crate::target::Target;
+
+/// Most fields of one object that are named.
+const MAX_FIELDS: usize = 3;
 
 /// What is known of one drifted object, for people.
 pub(crate) struct DriftedObject {
@@ -35,7 +40,17 @@ impl Target {
 
     async fn describe_one(&self, plan: &Plan, step: &Step) -> DriftedObject {
         let id = step.id.clone();
-        let Some(live) = self.read_object(&id, &step.version).await else {
+        let object = plan.rendered.get(&id);
+        let sort = if step.cause == Cause::Added {
+            Sort::Added
+        } else {
+            Sort::Changed
+        };
+        let found = match object {
+            Some(object) => self.differences(object, sort, step.accepted.as_deref()).await,
+            None => None,
+        };
+        let Some((manager, found)) = found else {
             return DriftedObject {
                 line: format!("{id} (deleted)"),
                 manager: None,
@@ -43,21 +58,38 @@ impl Target {
                 id,
             };
         };
-        let object = plan.rendered.get(&id);
-        let desired = object.map(|o| &o.body);
-        let ignored = object.map(|o| &*o.ignored).unwrap_or_default();
-        let secret = id.group.is_empty() && &*id.kind == "Secret";
-        let paths = match (step.cause, &step.accepted) {
-            _ if secret => Vec::new(),
-            (Cause::Added, Some(accepted)) => added_paths(&live, &self.terms.key, ignored, accepted, 3),
-            _ => desired.map(|d| lost_paths(d, &live, 3)).unwrap_or_default(),
-        };
-        let record = reduce(&live, &self.terms.key, Timestamp::now(), ignored);
+        let owner = found.iter().find_map(|difference| difference.manager.clone());
+        let paths: Vec<String> = found.into_iter().map(|difference| difference.field).collect();
         DriftedObject {
-            manager: record.and_then(|(_, record)| record.last_foreign_manager),
+            manager: owner.or(manager),
             line: format!("{id} {}", paths.join(" ")).trim_end().to_owned(),
             paths,
             id,
         }
+    }
+
+    /// Reads an object and finds what of it differs; with the manager of the newest foreign write. Which keys a Secret has
+    /// is not for everybody who reads Applications. `None` when the object cannot be read.
+    pub(crate) async fn differences(
+        &self,
+        object: &DesiredObject,
+        sort: Sort,
+        accepted: Option<&[String]>,
+    ) -> Option<(Option<String>, Vec<Difference>)> {
+        let live = self.read_object(&object.id, &object.version).await?;
+        let (_, record) = reduce(&live, &self.terms.key, Timestamp::now(), &object.ignored)?;
+        let secret = object.id.group.is_empty() && &*object.id.kind == "Secret";
+        let found = match (sort, accepted) {
+            _ if secret => Vec::new(),
+            (Sort::Added, accepted) => added_fields(
+                &live,
+                &self.terms.key,
+                &object.ignored,
+                accepted.unwrap_or_default(),
+                MAX_FIELDS,
+            ),
+            (Sort::Changed, _) => lost(&object.body, &live, &object.ignored, MAX_FIELDS),
+        };
+        Some((record.last_foreign_manager, found))
     }
 }

@@ -1,11 +1,13 @@
 //! What is known of the live objects: which kinds are watched, and when that is complete.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_cluster::LiveMap;
 use tidegate_core::catalog::Gvk;
 use tidegate_core::desired::Rendered;
+use tidegate_core::ignore::Scaled;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Live, comparable};
@@ -14,6 +16,8 @@ use crate::target::Site;
 
 /// How long the first list of a kind may take.
 const SYNC: Duration = Duration::from_secs(30);
+/// Most objects without a record that are asked for by name in one go: with a namespace thousands may go at once.
+const MAX_ABSENT: usize = 100;
 
 /// Kinds that are watched, with the map that does: `None` for the operator's own, else the namespace of the Secrets.
 pub(crate) type Watched = BTreeMap<Option<String>, HashSet<Gvk>>;
@@ -67,6 +71,18 @@ impl Site {
         self.synced(self.watch_kinds(objects)).await
     }
 
+    /// What autoscalers scale. Waits until that is known.
+    pub(crate) async fn scaled(&self) -> Result<Arc<Scaled>, String> {
+        self.scalers.scaled(SYNC).await.map_err(|e| e.to_string())
+    }
+
+    /// Objects of an inventory whose replicas an autoscaler sets, as far as that is known now.
+    pub(crate) fn scaled_of(&self, set: &InventorySet) -> BTreeSet<ObjectId> {
+        let scaled = self.scalers.known();
+        let ours = scaled.keys().filter(|id| set.entries.contains_key(*id));
+        ours.cloned().collect()
+    }
+
     /// As [`Site::sync_kinds`], for a desired set.
     pub(crate) async fn sync_desired(&self, rendered: &Rendered) -> Result<(), String> {
         let objects = rendered
@@ -88,20 +104,25 @@ impl Site {
         Ok(())
     }
 
-    /// Reads those objects again that the watch brought before it was known which of their fields others may
-    /// set, or by what their health is judged.
+    /// Reads those objects again that the watch brought before it was known which of their fields others may set, or by
+    /// what their health is judged, and those that it does not have: somebody may have taken their label while nobody
+    /// looked.
     pub(crate) async fn reread(&self, set: &InventorySet) -> Result<(), String> {
         let live = self.live_of(set);
-        for (id, entry) in &set.entries {
-            let Some(record) = live.get(id) else {
-                continue;
+        let mut absent = 0;
+        for (id, entry) in set.kept() {
+            let unsure = match live.get(id) {
+                Some(record) => {
+                    let sealed = entry.sealed.as_ref();
+                    let same_fields = sealed.is_none_or(|sealed| comparable(sealed, record));
+                    !(record.deleting || same_fields && self.judged(id, record))
+                }
+                None => {
+                    absent += usize::from(entry.sealed.is_some());
+                    entry.sealed.is_some() && absent <= MAX_ABSENT
+                }
             };
-            let same_fields = entry
-                .sealed
-                .as_ref()
-                .is_none_or(|sealed| comparable(sealed, record));
-            let known = same_fields && self.judged(id, record);
-            if !record.deleting && !known {
+            if unsure {
                 let read = self.map_of(id)?.reread(id, &entry.version).await;
                 read.map_err(|e| e.to_string())?;
             }

@@ -1,5 +1,6 @@
 //! A cluster, and whom we act as there.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,12 +10,14 @@ use tidegate_api::application::Adopt;
 use tidegate_api::inventory::Place;
 use tidegate_cluster::{ExecuteContext, Execution, Executor, Outcome};
 use tidegate_core::catalog::Gvk;
+use tidegate_core::desired::DesiredObject;
 use tidegate_core::gate::Approved;
 use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::Plan;
+use tidegate_core::recreate::Candidate;
 use tidegate_core::standing::Claim;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -78,9 +81,33 @@ impl Site {
             concurrency: terms.concurrency,
             established_timeout: ESTABLISHED,
         };
-        let actor = clients(self.user.as_deref())?;
-        let executor = Executor::new(actor, self.terms.lease.clone());
-        Ok(executor.execute(approved, context, outcomes).await)
+        Ok(self.actor()?.execute(approved, context, outcomes).await)
+    }
+
+    /// Sends as the account.
+    fn actor(&self) -> Result<Executor, String> {
+        let actor = self.clients_of(self.user.as_deref()).map_err(|e| e.to_string())?;
+        Ok(Executor::new(actor, self.terms.lease.clone()))
+    }
+
+    /// Those of the candidates whose change is refused for immutable fields alone.
+    pub(crate) async fn immutable(
+        &self,
+        candidates: &[Candidate<'_>],
+        owner: &Owner,
+    ) -> Result<BTreeSet<ObjectId>, String> {
+        let found = self.actor()?.immutable(candidates, &self.catalog(), owner).await;
+        found.map_err(|e| e.to_string())
+    }
+
+    /// Those of the objects that are there and are not ours.
+    pub(crate) async fn present(
+        &self,
+        objects: &[&DesiredObject],
+        owner: &Owner,
+    ) -> Result<BTreeSet<ObjectId>, String> {
+        let found = self.actor()?.present(objects, &self.catalog(), owner).await;
+        found.map_err(|e| e.to_string())
     }
 
     /// An object as it is now, as whoever writes it sees it; `None` when it is not there.
