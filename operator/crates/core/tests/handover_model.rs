@@ -20,7 +20,6 @@ use tidegate_core::live::reduce;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::ownership::{Owner, Takeover, decide, refusal};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, Upkeep, plan};
-use tidegate_core::recreate::Found;
 use tidegate_core::standing::{Place, Standing};
 
 const IDS: usize = 2;
@@ -233,7 +232,7 @@ impl World {
             prune: true,
             drift: DriftMode::Correct,
             additions: DriftMode::Ignore,
-            found: &Found::default(),
+            found: &tidegate_core::recreate::Found::default(),
             now: self.now,
             key: &key(),
         });
@@ -254,7 +253,7 @@ impl World {
         let creates = || steps.iter().filter(|s| s.action == Action::Create);
         let failed = self.apps[app].failed == Some(number);
         let was = self.apps[app].contested.clone();
-        let (waits, given_up, contested) = self.among(app, |among| {
+        let (waits, given_up) = self.among(app, |among| {
             let refused = |step: &Step| {
                 let other = live.get(&step.id)?.owner.as_deref().and_then(Owner::parse)?;
                 let claim = among.claim_of(&other, &step.id);
@@ -274,9 +273,10 @@ impl World {
             // One that could not be had before can be had now, or is gone.
             let fewer = was.iter().any(|id| !contested.contains(id));
             let given_up = failed && !fewer && !contested.is_empty();
-            (!given_up && creates().any(not_yet), given_up, contested)
+            (!given_up && creates().any(not_yet), given_up)
         });
-        self.apps[app].contested = contested;
+        // What is tried now says anew what it is refused.
+        self.apps[app].contested.retain(|_| given_up);
         // What was given up is not tried again; what is left of earlier sets is looked after all the same.
         let made = if given_up {
             let upkeep = Upkeep {
@@ -362,6 +362,7 @@ impl World {
                 return match decide(&live, &owner(app), Adopt::IfUnowned, claim) {
                     Takeover::Refuse { .. } => {
                         set.entries.remove(&step.id);
+                        self.apps[app].contested.insert(step.id.clone());
                         self.apps[app].failed = self.apps[app].looked.as_ref().map(|(number, _)| *number);
                         None
                     }
@@ -556,7 +557,7 @@ fn as_git_says(world: &World) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, max_shrink_iters: 3_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_object_that_somebody_always_wants_is_never_gone_and_never_nobodys(

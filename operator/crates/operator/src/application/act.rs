@@ -424,9 +424,10 @@ async fn release_plan(
     if !carried.due.last && carried.report.complete() {
         return go_on(turn, state, edits, &rendered, carried).await;
     }
+    let conflicts = carried.report.conflicts.iter().cloned().collect();
     let again = finish_apply(turn, state, edits, &rendered, carried.report).await?;
     // Whoever has what this one wants is waited for from here on; it may have let go in the meantime.
-    let over = state.open.is_none() && handover::note_conflict(turn, state, approved.get());
+    let over = state.open.is_none() && handover::note_conflict(turn, state, approved.get(), conflicts);
     Ok(if over { Again::after(Duration::ZERO) } else { again })
 }
 

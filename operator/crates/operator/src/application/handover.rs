@@ -265,14 +265,20 @@ pub(crate) fn conflict_is_over(turn: &Turn<'_>, state: &mut AppState, plan: &Pla
     now.is_empty() || state.contested.iter().any(|id| !now.contains(id))
 }
 
-/// A release has ended: notes what it could not have, if that is why it failed. True when all of it can be had already.
-pub(crate) fn note_conflict(turn: &Turn<'_>, state: &mut AppState, plan: &Plan) -> bool {
+/// A release has ended: notes what it was refused, if that is why it failed. True when some of it can be had already.
+pub(crate) fn note_conflict(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    plan: &Plan,
+    refused: BTreeSet<ObjectId>,
+) -> bool {
     state.contested.clear();
     if !is_conflict(state) {
         return false;
     }
-    state.contested = contested(turn, plan);
-    state.contested.is_empty()
+    let now = contested(turn, plan);
+    state.contested = refused;
+    state.contested.iter().any(|id| !now.contains(id))
 }
 
 /// Objects that a plan creates and that others have and keep; those others are waited for.

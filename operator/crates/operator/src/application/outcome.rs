@@ -30,6 +30,8 @@ pub(crate) struct Report {
     pub(crate) terminal: bool,
     /// Reason of the first failure that needs a person, else of the first failure.
     pub(crate) reason: Option<&'static str>,
+    /// Objects that belong to others.
+    pub(crate) conflicts: Vec<ObjectId>,
     /// Objects that the account has no right to.
     pub(crate) denied: Vec<ObjectId>,
     /// Steps that were not tried, because an earlier stage failed or leadership was lost.
@@ -175,6 +177,7 @@ fn absorb(
             // It is another's: there is nothing of ours to look after.
             if failure.problem.reason == handover::CONFLICT {
                 set.entries.remove(&id);
+                report.conflicts.push(id.clone());
             }
             if failure.problem.reason == "Forbidden" {
                 report.denied.push(id);
