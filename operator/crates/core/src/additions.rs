@@ -25,6 +25,8 @@ pub const PERSONS_MANAGERS: [&str; 6] = [
 ];
 /// Written by people on purpose, without any wish to change what runs.
 const NEVER_COUNTED: [&str; 2] = ["f:kubectl.kubernetes.io/restartedAt", "f:tidegate.io/hold"];
+/// Whoever puts a finalizer on an object takes it away again: without it, what it protects would be lost.
+const FINALIZERS: [&str; 2] = ["f:metadata", "f:finalizers"];
 /// Most digests kept of one object; more are folded into one over all of them.
 pub const MAX_KEPT: usize = 64;
 
@@ -147,7 +149,8 @@ fn leaves<'a>(
     found: &mut impl FnMut(&[&str], Option<&Value>),
 ) {
     for (element, node) in fields {
-        if element == "." || NEVER_COUNTED.contains(&element.as_str()) {
+        let finalizers = path[..] == FINALIZERS[..1] && element == FINALIZERS[1];
+        if element == "." || finalizers || NEVER_COUNTED.contains(&element.as_str()) {
             continue;
         }
         let Some(below) = ignored.step(element, live) else {
@@ -265,6 +268,7 @@ impl<'a> Cut<'a> {
 
     fn is_added(&self, element: &str, ours: Option<&Fields>, live: Option<&Value>) -> bool {
         !NEVER_COUNTED.contains(&element)
+            && !self.path.starts_with(&FINALIZERS)
             && !ours.is_some_and(|o| o.contains_key(element))
             && !self.accepted.contains(&leaf_digest(&self.path, live, self.key))
     }

@@ -109,6 +109,16 @@ fn what_counts_as_an_addition() {
             0,
         ),
         ("a restart", entry("kubectl-rollout", "Update", "", &restart), 0),
+        (
+            "a finalizer",
+            entry(
+                "kubectl-edit",
+                "Update",
+                "",
+                &json!({"f:metadata": {"f:finalizers": {".": {}, "v:\"example.com/keep\"": {}}}}),
+            ),
+            0,
+        ),
         ("a hold", entry("kubectl-annotate", "Update", "", &hold), 0),
         (
             "a scale",

@@ -85,6 +85,7 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
         operator.home.clone(),
         stop.clone(),
     ));
+    tasks.spawn(wiring::follow_leadership(operator.clone(), stop.clone()));
     tasks.spawn(targets::refresh(operator.clone(), stop.clone()));
     tasks.spawn(wiring::refresh_kinds(operator.clone(), stop.clone()));
     for _ in 0..operator.settings.workers.max(1) {

@@ -305,6 +305,25 @@ pub(crate) async fn follow_live_changes(
     }
 }
 
+/// Each time this process begins to lead, looks at all sources once more: what they said before was not written.
+pub(crate) async fn follow_leadership(operator: Arc<Operator>, stop: CancellationToken) {
+    let mut leader = operator.lease.leadership();
+    let mut led = false;
+    loop {
+        let changed = tokio::select! {
+            () = stop.cancelled() => return,
+            changed = leader.wait_for(|leads| *leads != led) => changed.map(|leads| *leads),
+        };
+        let Ok(leads) = changed else { return };
+        led = leads;
+        if led {
+            for key in operator.repositories.keys(|_, _| true) {
+                operator.repository_queue.add(key);
+            }
+        }
+    }
+}
+
 /// Reads the served kinds anew from time to time: a CRD that appears makes refused Applications admissible.
 pub(crate) async fn refresh_kinds(operator: Arc<Operator>, stop: CancellationToken) {
     loop {
