@@ -11,7 +11,9 @@ pub const MAX_BYTES: usize = 256 << 10;
 
 /// Reads a kubeconfig; the error names every entry that is refused, and what to write instead.
 pub fn read(value: Value) -> Result<Kubeconfig, Error> {
-    let kubeconfig: Kubeconfig = serde_json::from_value(value).map_err(|e| refused(&e.to_string()))?;
+    // What the reader says may repeat what stands there, which is secret.
+    let kubeconfig: Kubeconfig =
+        serde_json::from_value(value).map_err(|_| refused("it has not the form of one"))?;
     let (cluster, user) = current(&kubeconfig).map_err(|fault| refused(&fault))?;
     let mut faults = faults_of_cluster(cluster);
     faults.extend(faults_of_user(user));

@@ -101,5 +101,12 @@ fn a_context_that_leads_nowhere_is_named() {
     value["current-context"] = json!("c");
     value["users"] = json!([]);
     assert!(refusal(value).contains("user u"));
-    assert!(refusal(json!("text")).contains("cannot be used"));
+    for secret in [
+        json!("hunter2"),
+        kubeconfig(&good_cluster(), &json!({"token": 12345})),
+    ] {
+        let said = refusal(secret);
+        assert!(said.contains("has not the form of one"), "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("12345"), "{said}");
+    }
 }

@@ -115,6 +115,9 @@ async fn forever<S: Sink>(clients: &Clients, feed: &Feed, sink: &mut S) -> Ended
                 // The version is too old, which is no failure: list anew.
                 if error.reason() == "Expired" && failures == 0 {
                     failures = 1;
+                    if started.elapsed() < SHORTEST_PAUSE {
+                        tokio::time::sleep(SHORTEST_PAUSE).await;
+                    }
                     continue;
                 }
                 position = resume;

@@ -73,8 +73,12 @@ pub fn admit(raw: Vec<RawObject>, context: &Context<'_>) -> Result<Rendered, Vec
     let mut seen: HashMap<ObjectId, Location> = HashMap::with_capacity(raw.len());
     for mut object in raw {
         if object.value.pointer(APPLY).and_then(Value::as_str) == Some("Ignore") {
-            // As though git did not have it: whatever is wrong with it, too.
-            left_out.extend(identify(&object, &catalog, context.namespace, &mut Vec::new()));
+            // As though git did not have it, whatever is wrong with its fields. Which object it is has to be known: else it
+            // would be deleted as one that git no longer has. Of a kind that is not served there is none.
+            let mut faults = Vec::new();
+            let id = identify(&object, &catalog, context.namespace, &mut faults);
+            left_out.extend(id);
+            problems.extend(faults.into_iter().filter(|_| is_served(&object, &catalog)));
             continue;
         }
         let before = problems.len();
@@ -181,6 +185,14 @@ fn with_own_crds<'a>(
         schemas.to_mut().add_crd(crd);
     }
     (catalog, schemas)
+}
+
+fn is_served(object: &RawObject, catalog: &Catalog) -> bool {
+    let text = |pointer: &str| object.value.pointer(pointer).and_then(Value::as_str);
+    let (group, _) = split_api_version(text("/apiVersion").unwrap_or_default());
+    !catalog
+        .versions(group, text("/kind").unwrap_or_default())
+        .is_empty()
 }
 
 /// Finds out which object a document means, or says why that cannot be told.

@@ -95,6 +95,15 @@ pub struct DesiredObject {
 }
 
 impl DesiredObject {
+    /// What the inventory keeps of `prune`. An object that others have a part of is deleted only where git says so in as
+    /// many words, also while it is not known yet what became of applying it.
+    pub fn prune_rule(&self) -> PruneRule {
+        match (self.apply, self.prune) {
+            (ApplyRule::Merge, PruneRule::Default) => PruneRule::Disabled,
+            (_, rule) => rule,
+        }
+    }
+
     /// Sets what is ignored; the digest follows.
     pub fn ignore(&mut self, pointers: Vec<String>, key: &DigestKey) {
         self.ignored = pointers;

@@ -100,8 +100,11 @@ impl Among<'_> {
 
     /// True when a live object that the inventory has belongs to another Application by now.
     pub fn is_lost(&self, id: &ObjectId, live: Option<&LiveRecord>) -> bool {
-        self.named(live)
-            .is_some_and(|other| self.claim(other, id).is_held())
+        self.named(live).is_some_and(|other| match self.claim(other, id) {
+            // An annotation alone proves nothing: what is not known of one that was looked at is in its inventory or not.
+            Claim::Unknown => other.standing.is_none() || (self.recorded)(&other.owner, id),
+            claim => claim.is_held(),
+        })
     }
 
     /// What becomes of objects of the inventory that are not wanted since a time. `at` is the commit that no longer has
@@ -163,8 +166,12 @@ impl Among<'_> {
                 Claim::Unknown | Claim::LetGo | Claim::Gone => {}
             }
         }
-        let wants =
-            |other: &&Other<'_>| other.here && other.standing.is_some_and(|standing| standing.wants(id));
+        // Whether one of another namespace may have it at all is not known: it is waited for, and not for ever.
+        let near = |other: &Other<'_>| other.owner.namespace == self.ours.namespace;
+        let wants = |other: &&Other<'_>| {
+            let wanted = other.standing.is_some_and(|standing| standing.wants(id));
+            other.here && wanted && (near(other) || !late)
+        };
         if let Some(other) = self.others.iter().find(wants) {
             if at.is_none() && late {
                 let to = other.owner.clone();
@@ -174,10 +181,14 @@ impl Among<'_> {
                 why: format!(
                     "{id} stays until Application {} has taken it over: {}",
                     other.owner.name(),
-                    other.message()
+                    if near(other) {
+                        other.message()
+                    } else {
+                        "see its status".into()
+                    }
                 ),
                 on: vec![other.owner.clone()],
-                until: at.is_none().then_some(until),
+                until: (at.is_none() || !near(other)).then_some(until),
                 wanted: true,
             };
         }

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tidegate_api::inventory::{InventoryEntry, InventoryRun, InventorySpec, Place};
 
 use crate::apply_rule::ApplyRule;
-use crate::desired::PruneRule;
+use crate::desired::{PruneRule, Rendered};
 use crate::hook::{Outcome, Run};
 use crate::object::ObjectId;
 
@@ -139,6 +139,17 @@ pub enum ReadError {
 }
 
 impl InventorySet {
+    /// Takes over what git says now of how its objects are deleted, also of those that are not written again: one that is
+    /// only created where it is absent, for one.
+    pub fn follow(&mut self, rendered: &Rendered) {
+        for object in &rendered.objects {
+            if let Some(entry) = self.entries.get_mut(&object.id) {
+                entry.prune = object.prune_rule();
+                entry.wave = object.wave;
+            }
+        }
+    }
+
     /// Entries of objects that are kept as git says: all but the runs of hooks.
     pub fn kept(&self) -> impl Iterator<Item = (&ObjectId, &Entry)> {
         self.entries.iter().filter(|(_, entry)| entry.run.is_none())

@@ -179,6 +179,7 @@ impl Plan {
     /// Entries as *intended* before the first mutation: all that is there plus all that will be.
     pub fn intended(&self, inventory: &InventorySet) -> InventorySet {
         let mut set = inventory.clone();
+        set.follow(&self.rendered);
         for forgotten in &self.forgotten {
             set.entries.remove(&forgotten.id);
         }
@@ -187,7 +188,8 @@ impl Plan {
             .iter()
             .filter(|s| !matches!(s.action, Action::Delete { .. }))
         {
-            let prune = self.rendered.get(&step.id).map(|o| o.prune).unwrap_or_default();
+            let prune = self.rendered.get(&step.id).map(DesiredObject::prune_rule);
+            let prune = prune.unwrap_or_default();
             let entry = set.entries.entry(step.id.clone()).or_default();
             entry.version = step.version.to_string();
             entry.prune = prune;
@@ -427,14 +429,15 @@ fn kept(id: &ObjectId, entry: &Entry, delete: bool) -> Option<&'static str> {
     let merged = entry.sealed.as_ref().is_some_and(|s| s.apply == ApplyRule::Merge);
     match entry.prune {
         _ if !delete => Some("pruning is switched off"),
-        PruneRule::Disabled => Some("it is annotated tidegate.io/prune: Disabled"),
-        PruneRule::Default if merged => Some(
+        PruneRule::Enabled => None,
+        _ if merged => Some(
             "others have a part of it (tidegate.io/apply: Merge); annotate it tidegate.io/prune: Enabled in git to have it deleted",
         ),
+        PruneRule::Disabled => Some("it is annotated tidegate.io/prune: Disabled"),
         PruneRule::Default if never_pruned_by_default(id) => {
             Some("its kind is never pruned unless annotated tidegate.io/prune: Enabled in git")
         }
-        PruneRule::Default | PruneRule::Enabled => None,
+        PruneRule::Default => None,
     }
 }
 

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::desired::DesiredObject;
 use crate::health::HealthStatus;
 use crate::inventory::{Entry, InventorySet};
 use crate::live::LiveRecord;
@@ -143,7 +144,15 @@ fn is_gated(step: &Step) -> bool {
 
 /// The first object in a wave below `next` that is not healthy, lowest wave first.
 fn unhealthy_below(next: i32, plan: &Plan, inventory: &InventorySet, live: &Live) -> Option<Wait> {
-    let below = plan.rendered.objects.iter().filter(|object| object.wave < next);
+    // What others have, and is left to them, has neither an entry nor a step: nobody waits for it.
+    let ours = |object: &&DesiredObject| {
+        inventory.entries.contains_key(&object.id) || plan.steps.iter().any(|step| step.id == object.id)
+    };
+    let below = plan
+        .rendered
+        .objects
+        .iter()
+        .filter(|object| object.wave < next && ours(object));
     let unhealthy = below.filter_map(|object| {
         let (entry, record) = (inventory.entries.get(&object.id), live.get(&object.id));
         let why = settled(entry, record).err()?;

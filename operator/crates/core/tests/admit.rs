@@ -455,4 +455,9 @@ fn how_an_object_is_applied_is_said_by_the_object_and_what_is_left_out_is_not_lo
     let set = check(vec![faulty, unknown]).unwrap();
     assert!(set.objects.is_empty());
     assert_eq!(set.left_out, [ObjectId::new("", "ConfigMap", "shop", "a")]);
+    // Left out and not known which: it would count as dropped, and be deleted.
+    let mut elsewhere = config_map(&said("Ignore"));
+    elsewhere["apiVersion"] = "v7".into();
+    let problems = check(vec![elsewhere]).unwrap_err();
+    assert_eq!(problems[0].reason, "UnknownKind", "{problems:?}");
 }

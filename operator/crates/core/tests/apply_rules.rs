@@ -271,3 +271,28 @@ fn to_yield_is_to_own_less_than_before() {
         Some(&after)
     ));
 }
+
+#[test]
+fn what_others_have_a_part_of_is_not_deleted_before_it_is_known_what_became_of_it() {
+    let merged = object(ApplyRule::Merge, "new");
+    let begun =
+        planned(one(merged.clone()), None, None, &Found::default()).intended(&InventorySet::default());
+    assert_eq!(begun.entries[&merged.id].sealed, None);
+    let plan = teardown(&begun, &Live::new(), true, &key());
+    assert_eq!(verbs(&plan), Vec::<&str>::new(), "{plan:?}");
+    assert!(plan.forgotten[0].kept_because.is_some());
+}
+
+#[test]
+fn what_git_says_of_a_deletion_holds_although_the_object_is_not_written_again() {
+    let mut kept = object(ApplyRule::IfNotPresent, "old");
+    kept.prune = PruneRule::Disabled;
+    let id = kept.id.clone();
+    let mut set = InventorySet {
+        entries: [(id, entry(ApplyRule::IfNotPresent))].into(),
+        ..InventorySet::default()
+    };
+    set.follow(&one(kept));
+    let plan = teardown(&set, &Live::new(), true, &key());
+    assert_eq!(verbs(&plan), Vec::<&str>::new(), "{plan:?}");
+}

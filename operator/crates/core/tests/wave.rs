@@ -231,6 +231,31 @@ fn a_wave_waits_for_the_health_of_the_one_before_and_what_drifted_does_not_wait(
 }
 
 #[test]
+fn what_is_left_to_others_is_not_waited_for() {
+    let (there, late) = (id("ConfigMap", "there"), id("ConfigMap", "late"));
+    let mut once = object(there.clone(), 0, 1);
+    once.apply = ApplyRule::IfNotPresent;
+    let set = rendered(vec![once, object(late, 1, 1)]);
+    let mut world = World::default();
+    let found = Found {
+        present: [there].into(),
+        ..Found::default()
+    };
+    let whole = plan(&Inputs {
+        rendered: &set,
+        inventory: &world.inventory,
+        live: &world.live,
+        prune: true,
+        drift: DriftMode::Correct,
+        additions: DriftMode::Correct,
+        found: &found,
+        now: Timestamp::UNIX_EPOCH,
+        key: &key(),
+    });
+    assert_eq!(names(&world.look(whole, false).0), ["create late"]);
+}
+
+#[test]
 fn what_was_begun_and_cut_short_waits_for_its_turn_again() {
     let (early, late) = (id("ConfigMap", "early"), id("ConfigMap", "late"));
     let set = rendered(vec![object(early.clone(), 0, 1), object(late.clone(), 1, 1)]);

@@ -93,6 +93,8 @@ pub(crate) struct AppState {
     pub(crate) kept: handover::Kept,
     /// Objects that the newest release failed over, since others have them.
     pub(crate) contested: BTreeSet<ObjectId>,
+    /// True from when the former cluster was left until something is released in the new one.
+    pub(crate) moved: bool,
     /// The commit that waits for objects which others have, and since when.
     pub(crate) claims: Option<(String, Timestamp)>,
     /// Objects that the newest set changes and that are being deleted: made anew when they are gone.

@@ -58,6 +58,10 @@ impl Lenses {
         let mut inner = self.write();
         let rules = inner.rules.get(key).cloned().unwrap_or_default();
         for seen in objects {
+            // What another has is seen as that one says, until it is known to be ours.
+            if inner.objects.get(seen.0).is_some_and(|(owner, _)| owner != key) {
+                continue;
+            }
             match lens(&rules, seen) {
                 Some(lens) => inner.objects.insert(seen.0.clone(), (key.clone(), lens)),
                 None => inner.objects.remove(seen.0),

@@ -26,6 +26,8 @@ use crate::store::Key;
 
 pub(crate) use site::{Site, Terms};
 
+/// Namespaces in which one account's Secrets are watched.
+const SECRET_NAMESPACES: usize = 32;
 /// Batches of changed Secrets that wait for whoever follows them.
 const NEWS: usize = 64;
 
@@ -132,6 +134,12 @@ impl Target {
         let clients = self.clients_of(Some(user)).map_err(|e| e.to_string())?;
         let mut maps = lock(&self.secrets);
         let place = (namespace.to_owned(), user.to_owned());
+        let others = maps.keys().filter(|(_, watcher)| watcher == user).count();
+        if !maps.contains_key(&place) && others >= SECRET_NAMESPACES {
+            return Err(format!(
+                "{user} has Secrets in more than {SECRET_NAMESPACES} namespaces; spread them over more accounts"
+            ));
+        }
         let map = maps.entry(place).or_insert_with(|| {
             let map = LiveMap::within(
                 namespace.to_owned(),

@@ -51,6 +51,8 @@ impl fmt::Display for ClusterName {
 
 /// The remote clusters.
 pub(crate) struct Targets {
+    /// Turns of all of them together: workers are left for the operator's own cluster.
+    turns: Arc<Semaphore>,
     remote: Mutex<HashMap<ClusterName, Arc<Remote>>>,
     connection: Connection,
     metrics: KubeMetrics,
@@ -91,8 +93,8 @@ pub(crate) enum Trouble {
 
 /// What a reconcile gets.
 pub(crate) enum Reach {
-    /// The site, and the turn that is given back with it.
-    Site(Site, Option<OwnedSemaphorePermit>),
+    /// The site, and the turns that are given back with it.
+    Site(Site, Vec<OwnedSemaphorePermit>),
     /// All turns are taken.
     Busy(Duration),
     /// Not now; worth a look after that time.
@@ -100,8 +102,9 @@ pub(crate) enum Reach {
 }
 
 impl Targets {
-    pub(crate) fn new(connection: Connection, metrics: KubeMetrics) -> Self {
+    pub(crate) fn new(connection: Connection, metrics: KubeMetrics, workers: usize) -> Self {
         Self {
+            turns: Arc::new(Semaphore::new((workers / 2).max(1))),
             remote: Mutex::default(),
             connection,
             metrics,
@@ -146,10 +149,12 @@ pub(crate) async fn reach(operator: &Arc<Operator>, namespace: &str, place: &Pla
     let Some(name) = cluster_name(operator, namespace, place) else {
         let target = operator.home.clone();
         let place = place.clone();
-        return Reach::Site(Site { target, user, place }, None);
+        return Reach::Site(Site { target, user, place }, Vec::new());
     };
     let remote = operator.targets.remote(&name);
-    let Ok(turn) = remote.turns.clone().try_acquire_owned() else {
+    let turn = remote.turns.clone().try_acquire_owned();
+    let shared = operator.targets.turns.clone().try_acquire_owned();
+    let (Ok(turn), Ok(shared)) = (turn, shared) else {
         return Reach::Busy(BUSY);
     };
     // Held while somebody connects.
@@ -165,7 +170,7 @@ pub(crate) async fn reach(operator: &Arc<Operator>, namespace: &str, place: &Pla
     match link.connect(operator, &name).await {
         Ok(target) => {
             let place = place.clone();
-            Reach::Site(Site { target, user, place }, Some(turn))
+            Reach::Site(Site { target, user, place }, vec![turn, shared])
         }
         Err(trouble) => {
             let wait = link.close(trouble.clone());

@@ -93,7 +93,7 @@ pub(crate) async fn assemble(
         reconciles: AtomicU64::new(u64::from(random()?) << 16),
         states: Mutex::new(HashMap::new()),
         home: Arc::new(home),
-        targets: Targets::new(elsewhere, clients.metrics()),
+        targets: Targets::new(elsewhere, clients.metrics(), settings.workers),
         settings,
         lease,
         git,

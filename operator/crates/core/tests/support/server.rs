@@ -121,7 +121,7 @@ pub(crate) struct Server {
     pub(crate) faults: Vec<String>,
     /// Uids that became ours although the stored inventory had no *intended* entry for them at that moment.
     pub(crate) unrecorded: BTreeSet<String>,
-    /// Uids of these, and of objects that became ours after another call had found nothing of ours at their place.
+    /// Uids of these, and of objects that became ours after another call had found, or left, nothing of ours at their place.
     pub(crate) overtaken: BTreeSet<String>,
     /// Every call and its answer, for messages.
     pub(crate) trace: Vec<String>,
@@ -304,6 +304,7 @@ impl Server {
             live["metadata"]["deletionTimestamp"] = "1970-01-01T00:00:00Z".into();
             live["metadata"]["resourceVersion"] = now.to_string().into();
         } else {
+            self.seen_absent.insert(id.clone());
             self.objects.remove(id);
         }
     }

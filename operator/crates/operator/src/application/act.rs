@@ -26,11 +26,14 @@ use crate::application::part::{DELETION_HELD, carry_out_due, go_on, note_attempt
 use crate::application::reconcile::settle;
 use crate::application::relations::place;
 use crate::application::release::{self, Open, Subject};
-use crate::application::relocate::leave_former;
+use crate::application::relocate::{is_elsewhere, leave_former};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
 use crate::application::{AppState, inventory, outcome};
 use crate::state::Again;
+
+/// A second try of what could not be had is not made at once: it may be refused again.
+const SOON: Again = Again::After(Duration::from_secs(1));
 
 /// Plans, asks the gate, and carries out.
 pub(crate) async fn act(
@@ -79,6 +82,10 @@ async fn advance(
     edits: &mut Edits,
     rendered: Arc<Rendered>,
 ) -> Result<Again, String> {
+    if is_elsewhere(state, turn.target) && is_older(state) {
+        // What runs stays where it is until there is something to put in its place.
+        return settle(turn, state, edits).await;
+    }
     if let Some(again) = leave_former(turn, state).await? {
         return Ok(again);
     }
@@ -99,7 +106,7 @@ async fn advance(
         return nothing_to_write(turn, state, edits, &rendered).await;
     }
     let same = is_same(turn, &rendered);
-    let upkeep = upkeep_of(state, same);
+    let upkeep = upkeep_of(turn, state, same);
     let nothing_new = plan.brings_nothing_new(upkeep);
     let open = state.open.as_ref();
     // What drifts while a written release waits for health is put back beside it.
@@ -185,7 +192,7 @@ pub(crate) async fn begins_release(
     let plan = make_plan(turn, state, rendered).await?;
     let same = is_same(turn, rendered);
     let nothing = plan.is_empty() && plan.forgotten.is_empty();
-    let upkeep = same && plan.brings_nothing_new(upkeep_of(state, same));
+    let upkeep = same && plan.brings_nothing_new(upkeep_of(turn, state, same));
     let set = state.inventory.clone().unwrap_or_default();
     if only_hooks(turn, state, &set, rendered) {
         return Ok(true);
@@ -194,10 +201,13 @@ pub(crate) async fn begins_release(
 }
 
 /// What counts as looking after a set. While the newest commit is refused, it is the one that was applied last, as a whole.
-fn upkeep_of(state: &AppState, same: bool) -> Upkeep {
+fn upkeep_of(turn: &Turn<'_>, state: &AppState, same: bool) -> Upkeep {
+    let status = turn.app.status.as_ref();
+    // Of a release that was written as a whole and did not get healthy, too.
+    let applied = status.and_then(|s| s.last_applied_revision.as_ref()) == Some(&turn.source.revision.commit);
     Upkeep {
         removed: same,
-        begun: same && is_older(state),
+        begun: same && (is_older(state) || applied),
     }
 }
 
@@ -211,7 +221,7 @@ fn is_same(turn: &Turn<'_>, rendered: &Rendered) -> bool {
 fn is_given_up(turn: &Turn<'_>, state: &mut AppState, same: bool, plan: &Plan) -> bool {
     let status = turn.app.status.as_ref();
     let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
-    failed && !turn.asked && !handover::conflict_is_over(turn, state, plan)
+    failed && !turn.asked && !state.moved && !handover::conflict_is_over(turn, state, plan)
 }
 
 /// After a restart: the same set failed before, and is not tried again until somebody asks or commits.
@@ -302,7 +312,7 @@ async fn nothing_to_write(
     if is_older(state) {
         return settle(turn, state, edits).await;
     }
-    settle_account(turn, state).await?;
+    settle_rules(turn, state, rendered).await?;
     let set = state.inventory.clone().unwrap_or_default();
     if state.open.is_none()
         && let Some(hook) = hook::failed(rendered, &set).next()
@@ -339,9 +349,10 @@ fn note_commit(turn: &Turn<'_>, state: &AppState, edits: &mut Edits, rendered: &
     }
 }
 
-/// Another account than before, and nothing to write: from now on it is the one that deletes.
-async fn settle_account(turn: &Turn<'_>, state: &mut AppState) -> Result<(), String> {
+/// Nothing to write: what git says of deletions holds from now on all the same, and the account that deletes.
+async fn settle_rules(turn: &Turn<'_>, state: &mut AppState, rendered: &Rendered) -> Result<(), String> {
     let mut set = state.inventory.clone().unwrap_or_default();
+    set.follow(rendered);
     set.place = turn.target.place.clone();
     inventory::store(turn.operator, turn.key, turn.app, state, set).await
 }
@@ -358,6 +369,11 @@ async fn release_plan(
         && let Some((waits, again)) = handover::not_yet(turn, state, &plan)
     {
         state.progress = Some(waits);
+        // Whoever asked, and whatever the commit brings, is not done with.
+        state.asked = turn.asked;
+        if let Some(newest) = &mut state.newest {
+            newest.acted = false;
+        }
         return Ok(again);
     }
     let summary = match &state.open {
@@ -388,6 +404,7 @@ async fn release_plan(
         state.diagnosis = None;
         state.denying = None;
         state.open = Some(open);
+        state.moved = false;
     }
     if let Some(open) = state
         .open
@@ -427,8 +444,8 @@ async fn release_plan(
     let conflicts = carried.report.conflicts.iter().cloned().collect();
     let again = finish_apply(turn, state, edits, &rendered, carried.report).await?;
     // Whoever has what this one wants is waited for from here on; it may have let go in the meantime.
-    let over = state.open.is_none() && handover::note_conflict(turn, state, approved.get(), conflicts);
-    Ok(if over { Again::after(Duration::ZERO) } else { again })
+    let over = state.open.is_none() && handover::note_conflict(turn, state, approved.get(), &conflicts);
+    Ok(if over { again.sooner(SOON) } else { again })
 }
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.

@@ -14,6 +14,7 @@ use tidegate_core::record::{self, failure_line};
 
 use crate::application::desired::{Refusal, desired};
 use crate::application::part::{Carried, carry_out_due};
+use crate::application::relocate::is_elsewhere;
 use crate::application::turn::Turn;
 use crate::application::{AppState, status};
 use crate::state::Again;
@@ -23,6 +24,9 @@ use crate::state::Again;
 pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
     // After a restart the set of the open release is not known: its hooks are not in the cluster.
     if being_written(state).is_some() || state.open.as_ref().is_some_and(|open| open.set.is_none()) {
+        return true;
+    }
+    if is_elsewhere(state, turn.target) {
         return true;
     }
     let Some(set) = &state.inventory else { return false };
@@ -50,6 +54,9 @@ pub(crate) fn needs_work(turn: &Turn<'_>, state: &AppState) -> bool {
 /// Finds out what exactly differs where drift was seen and is not put back. Reads each object once, as long as it stays as
 /// it is. What cannot be found out is left out of the message.
 pub(crate) async fn explain(turn: &Turn<'_>, state: &mut AppState) {
+    if is_elsewhere(state, turn.target) {
+        return;
+    }
     let Some(set) = &state.inventory else { return };
     let live = turn.target.live_of(set);
     let unknown = state.explained.unknown(set, &live, &turn.app.spec.drift);

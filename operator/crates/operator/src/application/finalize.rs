@@ -67,13 +67,14 @@ pub(crate) async fn finalize(
     }
     let part = approved.part(&due);
     let report = outcome::carry_out(operator, target, key, app, owner, state, &part).await?;
-    let denied = report.denied.len();
+    let mut denied = 0;
     // The rights of another account are the tenant's to give: without them nobody can delete what it made.
-    if denied > 0 && (target.user.is_some() || target.place.kube_config.is_some()) {
+    if !report.denied.is_empty() && (target.user.is_some() || target.place.kube_config.is_some()) {
         let why = format!(
             "{} may not delete it",
             target.user.as_deref().unwrap_or("the kubeconfig's user")
         );
+        denied = report.denied.len();
         orphan(operator, key, app, state, &why, |id| report.denied.contains(id)).await?;
     }
     if report.failed.len() > denied || report.not_attempted > 0 {

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidegate_api::application::ApplicationStatus;
 use tidegate_api::condition::SYNCED;
 use tidegate_core::handover::{self, Among, Fate, Other, PATIENCE};
@@ -21,6 +21,9 @@ use crate::standings::View;
 use crate::state::{Again, Operator};
 use crate::store::Key;
 use crate::target::Site;
+
+/// Shortest time between two looks that nobody asked for.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
 
 /// Objects that git no longer has and that stay for now.
 #[derive(Default)]
@@ -51,7 +54,9 @@ impl Kept {
 
     /// When to look again, if nobody moves.
     pub(crate) fn again(&self) -> Again {
-        self.until.map_or(Again::Never, Again::at)
+        let floor = Timestamp::now().checked_add(SOON).unwrap_or_default();
+        self.until
+            .map_or(Again::Never, |until| Again::at(until.max(floor)))
     }
 }
 
@@ -257,12 +262,12 @@ pub(crate) fn conflict_is_over(turn: &Turn<'_>, state: &mut AppState, plan: &Pla
     if !is_conflict(state) {
         return false;
     }
-    let now = contested(turn, plan);
+    let (now, _) = contested(turn, plan);
     if state.contested.is_empty() {
         // After a restart.
         state.contested.clone_from(&now);
     }
-    now.is_empty() || state.contested.iter().any(|id| !now.contains(id))
+    state.contested.iter().any(|id| !now.contains(id))
 }
 
 /// A release has ended: notes what it was refused, if that is why it failed. True when some of it can be had already.
@@ -270,24 +275,28 @@ pub(crate) fn note_conflict(
     turn: &Turn<'_>,
     state: &mut AppState,
     plan: &Plan,
-    refused: BTreeSet<ObjectId>,
+    refused: &BTreeSet<ObjectId>,
 ) -> bool {
     state.contested.clear();
     if !is_conflict(state) {
         return false;
     }
-    let now = contested(turn, plan);
-    state.contested = refused;
+    let (now, seen) = contested(turn, plan);
+    // What is not in our view, another installation's for one, says nothing when it is over: a person does.
+    state.contested = refused.intersection(&seen).cloned().collect();
     state.contested.iter().any(|id| !now.contains(id))
 }
 
-/// Objects that a plan creates and that others have and keep; those others are waited for.
-fn contested(turn: &Turn<'_>, plan: &Plan) -> BTreeSet<ObjectId> {
+/// Objects that a plan creates and that others have and keep; those others are waited for. And all that it creates and of
+/// which it is known whose they are.
+fn contested(turn: &Turn<'_>, plan: &Plan) -> (BTreeSet<ObjectId>, BTreeSet<ObjectId>) {
     let created = created(plan);
     let live = turn.target.records(created.iter().copied());
     let adopt = turn.app.spec.adopt;
-    Me::of(turn).among(|among| {
-        let named = |id: &ObjectId| live.get(id)?.owner.as_deref().and_then(Owner::parse);
+    let named = |id: &ObjectId| live.get(id)?.owner.as_deref().and_then(Owner::parse);
+    let seen = created.iter().filter(|(id, _)| named(id).is_some());
+    let seen = seen.map(|(id, _)| (*id).clone()).collect();
+    let contested = Me::of(turn).among(|among| {
         let refused = |(id, _): &(&ObjectId, &str)| {
             let other = named(id).filter(|other| other != turn.owner)?;
             let claim = among.claim_of(&other, id);
@@ -296,7 +305,8 @@ fn contested(turn: &Turn<'_>, plan: &Plan) -> BTreeSet<ObjectId> {
         let refused: BTreeMap<ObjectId, Owner> = created.iter().filter_map(refused).collect();
         let on = refused.values().cloned().collect();
         (refused.into_keys().collect(), on)
-    })
+    });
+    (contested, seen)
 }
 
 pub(crate) fn is_conflict(state: &AppState) -> bool {

@@ -1,11 +1,13 @@
 //! Execution of an approved plan, and what its answers do to the inventory.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use tidegate_api::Application;
 use tidegate_api::application::Adopt;
 use tidegate_api::release::Failure;
 use tidegate_cluster::{Class, Done, Outcome};
+use tidegate_core::desired::DesiredObject;
 use tidegate_core::gate::Approved;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
@@ -88,9 +90,14 @@ pub(crate) async fn carry_out(
         former_user: former_user.as_deref(),
     };
     let execution = target.execute(approved, terms, sender);
+    let mut made = BTreeSet::new();
     let collect = async {
         while let Some(outcome) = outcomes.recv().await {
-            if was_never_made(&before, &outcome) {
+            if outcome.result.is_ok() {
+                made.insert(outcome.id.clone());
+            }
+            // A definition is made before it is found not to be Established.
+            if !made.contains(&outcome.id) && was_never_made(&before, &outcome) {
                 set.entries.remove(&outcome.id);
             }
             adopted.extend(absorb(target, &mut set, &mut report, plan, outcome));
@@ -98,7 +105,9 @@ pub(crate) async fn carry_out(
     };
     let (execution, ()) = tokio::join!(execution, collect);
     report.not_attempted = execution?.not_attempted;
-    if report.complete() && !plan.more {
+    // While something of the former account waits for its deletion, that account deletes it.
+    let whole = set.entries.keys().all(|id| plan.rendered.names(id));
+    if report.complete() && !plan.more && whole {
         set.place = target.place.clone();
     }
     target.own_objects(key, &set);
@@ -155,7 +164,11 @@ fn absorb(
             if let Some(entry) = set.entries.get_mut(&id) {
                 target.record(&id, &entry.version, live);
                 entry.sealed = Some(sealed);
-                entry.prune = plan.rendered.get(&id).map(|o| o.prune).unwrap_or_default();
+                entry.prune = plan
+                    .rendered
+                    .get(&id)
+                    .map(DesiredObject::prune_rule)
+                    .unwrap_or_default();
             }
             return adopted_from.map(|from| (id, from));
         }

@@ -16,6 +16,7 @@ use crate::application::act::{act, begins_release};
 use crate::application::deny::deny;
 use crate::application::drift::{explain, needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
+use crate::application::relocate::is_elsewhere;
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
@@ -123,6 +124,9 @@ fn shown(state: &AppState) -> Option<Cow<'_, InventorySet>> {
 
 /// The state of the objects; `None` while it is not known which they are.
 fn look(site: &Site, app: &Application, state: &mut AppState) -> Option<Observed> {
+    if is_elsewhere(state, site) {
+        return None;
+    }
     let mut observed = {
         let set = shown(state)?;
         watch_over(site, app, state, &set)
@@ -261,7 +265,7 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
             }
             _ => {
                 let again = act(turn, state, edits, rendered).await?;
-                note_acted(state);
+                note_acted(turn, state);
                 return Ok(again);
             }
         },
@@ -279,11 +283,12 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
 }
 
 /// An admitted commit needs no second look once all of it is written, or is given up until a person moves.
-fn note_acted(state: &mut AppState) {
+fn note_acted(turn: &Turn<'_>, state: &mut AppState) {
+    let moving = is_elsewhere(state, turn.target);
     let waits = matches!(state.progress, Some(Progress::Waiting { .. }));
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if let Some(newest) = &mut state.newest {
-        newest.acted = written && !waits;
+        newest.acted = written && !waits && !moving;
         if newest.acted {
             newest.admitted = None;
         }

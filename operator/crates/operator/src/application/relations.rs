@@ -6,7 +6,9 @@ use std::time::Duration;
 use tidegate_api::Application;
 use tidegate_api::application::KubeConfig;
 use tidegate_api::condition::READY;
+use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::depends::{self, Edges, Known};
+use tidegate_core::object::ObjectId;
 use tidegate_core::standing::{Place, Standing};
 use tidegate_core::status::Progress;
 use tokio::time::Instant;
@@ -131,7 +133,18 @@ pub(crate) fn note_wants(turn: &Turn<'_>, state: &mut AppState, known: &newest::
     match known {
         newest::Known::Admitted(rendered) => {
             // Sorted by identity.
-            let wants = rendered.objects.iter().map(|object| object.id.clone());
+            let ours = |id: &ObjectId| {
+                state
+                    .inventory
+                    .as_ref()
+                    .is_some_and(|set| set.entries.contains_key(id))
+            };
+            // What is created only where it is absent is not taken over from anybody.
+            let wants = rendered
+                .objects
+                .iter()
+                .filter(|object| object.apply != ApplyRule::IfNotPresent || ours(&object.id))
+                .map(|object| object.id.clone());
             state.wants = Some(wants.collect());
         }
         newest::Known::Unchanged if state.wants.is_some() => {}

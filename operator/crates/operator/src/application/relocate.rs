@@ -9,20 +9,32 @@ use tidegate_core::record::failure_line;
 use tidegate_core::status::Progress;
 use tidegate_core::wave::due;
 
+use crate::application::handover::Me;
 use crate::application::part::next_look;
 use crate::application::turn::Turn;
 use crate::application::{AppState, inventory, outcome, status};
 use crate::state::Again;
+use crate::target::Site;
 use crate::targets::{self, Reach, Trouble};
 
 /// Wait for objects that others hold in the former cluster.
 const HELD: std::time::Duration = std::time::Duration::from_secs(5);
 
+/// True while what was applied is in another cluster than the one that the spec names.
+pub(crate) fn is_elsewhere(state: &AppState, site: &Site) -> bool {
+    let set = state.inventory.as_ref().filter(|set| !set.entries.is_empty());
+    set.is_some_and(|set| set.place.kube_config != site.place.kube_config)
+}
+
 /// One step out of the former cluster; `None` when nothing is left there.
 pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Result<Option<Again>, String> {
     let set = state.inventory.clone().unwrap_or_default();
-    if set.entries.is_empty() || set.place.kube_config == turn.target.place.kube_config {
+    if !is_elsewhere(state, turn.target) {
         return Ok(None);
+    }
+    if turn.operator.settings.tenant_mode && set.place.service_account_name.is_none() {
+        state.obstacle = Some(Trouble::NoAccount.progress());
+        return Ok(Some(Again::Never));
     }
     let (site, _turn) = match targets::reach(turn.operator, &turn.key.namespace, &set.place).await {
         Reach::Site(site, permit) => (site, permit),
@@ -39,14 +51,21 @@ pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Resul
     }
     let live = site.live_of(&set);
     let plan = teardown(&set, &live, prune, &turn.operator.key);
+    let me = Me {
+        target: &site,
+        ..Me::of(turn)
+    };
+    // Who stays there may want some of it.
+    let plan = me.settle(&mut state.kept, plan, |_| false, &set, &live, None);
     let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) else {
         return Ok(Some(Again::Never));
     };
     let due = due(approved.get(), &set, &live);
     let part = approved.part(&due);
     say_left(turn, part.get(), "stays in the former cluster");
-    let report =
-        outcome::carry_out(turn.operator, &site, turn.key, turn.app, turn.owner, state, &part).await?;
+    let report = outcome::carry_out(turn.operator, &site, turn.key, turn.app, turn.owner, state, &part).await;
+    targets::settle(turn.operator, &turn.key.namespace, &site, report.is_err()).await;
+    let report = report?;
     if !report.complete() {
         let line = failure_line(&report.failed, report.failed.len());
         return Err(format!(
@@ -78,6 +97,7 @@ async fn forget(turn: &Turn<'_>, state: &mut AppState, why: &str) -> Result<(), 
     say_left(turn, &plan, &format!("is left running, since {why}"));
     let mut set = set;
     set.entries.clear();
+    state.moved = true;
     set.place = turn.target.place.clone();
     inventory::store(turn.operator, turn.key, turn.app, state, set).await
 }
@@ -85,6 +105,7 @@ async fn forget(turn: &Turn<'_>, state: &mut AppState, why: &str) -> Result<(), 
 async fn settle_in(turn: &Turn<'_>, state: &mut AppState, place: Place) -> Result<(), String> {
     let mut set = state.inventory.clone().unwrap_or_default();
     set.place = place;
+    state.moved = true;
     inventory::store(turn.operator, turn.key, turn.app, state, set).await
 }
 

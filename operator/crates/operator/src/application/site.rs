@@ -28,7 +28,7 @@ pub(crate) enum Entry {
 pub(crate) struct Inside {
     pub(crate) site: Site,
     /// Given back when the reconcile leaves.
-    _turn: Option<OwnedSemaphorePermit>,
+    _turn: Vec<OwnedSemaphorePermit>,
 }
 
 impl Inside {
