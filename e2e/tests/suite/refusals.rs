@@ -226,3 +226,33 @@ async fn a_refusal_while_a_release_waits_for_health_is_recorded_once_and_stays_s
     assert_eq!(condition(&app, "Synced")["status"], "False", "{app}");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_another_installation_has_is_asked_for_once() -> Result<()> {
+    let shop = Shop::open("foreign").await?;
+    let theirs = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: theirs, namespace: {}, annotations: \
+         {{tidegate.io/owner: other/else/where}}}}\ndata: {{key: theirs}}\n",
+        shop.ns
+    );
+    shop.cluster.apply(&theirs).await?;
+    shop.put("map.yaml", &map("theirs", "ours"))?;
+    shop.repo.write("beside/map.yaml", &map("beside", "1"))?;
+    let commit = shop.push("a map that is somebody else's")?;
+    shop.deploy("").await?;
+    shop.says("Stalled", "True", "OwnershipConflict").await?;
+    // Time for another whole release, and for a look that somebody asks for.
+    shop.deploy_as("beside", "./beside", "").await?;
+    shop.until("the other one to be released", "applications/beside", |app| {
+        condition(app, "Ready")["status"] == "True"
+    })
+    .await?;
+    let records = shop.releases(&commit).await?;
+    let ours = records.iter().filter(|r| r["spec"]["application"] == "shop");
+    assert_eq!(ours.count(), 1, "{records:?}");
+    assert_eq!(
+        text(&shop.get("configmaps/theirs").await?["data"]["key"]),
+        "theirs"
+    );
+    Ok(())
+}

@@ -350,3 +350,36 @@ async fn objects_are_written_and_pruned_as_the_account_that_the_application_name
     assert_ne!(shop.get("configmaps/a").await?, Value::Null);
     event(&shop, "shop", "Orphaned", "no-deletes may not delete it").await
 }
+
+#[tokio::test]
+async fn what_runs_stays_where_it_is_while_the_newest_commit_is_refused() -> Result<()> {
+    let (far, _turn) = far().await?;
+    let shop = Shop::open("stay").await?;
+    let ns = shop.ns.clone();
+    give(&shop, &far_account(far, &ns, "stay").await?).await?;
+    shop.put("map.yaml", &map("there", "1"))?;
+    let first = shop.push("a map")?;
+    shop.deploy("").await?;
+    shop.released(&first).await?;
+    shop.put(
+        "broken.yaml",
+        "apiVersion: v1\nkind: Nothing\nmetadata: {name: x}\n",
+    )?;
+    shop.push("a kind that nobody serves")?;
+    shop.says("Stalled", "True", "UnknownKind").await?;
+
+    send_far(&shop, "shop").await?;
+    shop.until("the edit to be seen", "applications/shop", |app| {
+        app["status"]["observedGeneration"] == app["metadata"]["generation"]
+    })
+    .await?;
+    shop.look_again().await?;
+    until_map(shop.cluster, &ns, "there", Some("1")).await?;
+    until_map(far, &ns, "there", None).await?;
+
+    shop.cut("broken.yaml")?;
+    let fixed = shop.push("without it")?;
+    shop.released(&fixed).await?;
+    until_map(far, &ns, "there", Some("1")).await?;
+    until_map(shop.cluster, &ns, "there", None).await
+}
