@@ -126,8 +126,8 @@ async fn malformed_objects_are_refused_with_what_to_write() {
         ),
         (
             application("{source: {name: s}, dependsOn: [{name: db}, {name: db, at: Any}]}"),
-            "spec.dependsOn[1]",
-            "Duplicate value",
+            "spec.dependsOn",
+            "duplicate entries for key [name=\"db\"]",
         ),
         (
             application("{source: {name: s}, dependsOn: [{kind: Release, name: db}]}"),
