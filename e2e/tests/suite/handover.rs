@@ -198,12 +198,16 @@ async fn one_that_may_not_release_yet_lets_go_and_one_that_waits_takes_when_it_m
     assert_eq!(apps.value("of-a").await?, "1");
     // And back: it stays until `a` may have it.
     let back = moved(&apps, "b", "a", 2).await?;
-    let b = apps.runs("b", &back).await?;
-    let said = text(&condition(&b, "Ready")["message"]);
-    assert!(
-        said.contains("moves stays until Application") && said.contains("/a has taken it over"),
-        "{said}"
-    );
+    apps.runs("b", &back).await?;
+    // Before `a` has looked at the commit, it is only known not to have.
+    let kept = |app: &Value| {
+        let said = text(&condition(app, "Ready")["message"]);
+        said.contains("moves stays until Application") && said.contains("/a has taken it over")
+    };
+    let b = apps
+        .shop
+        .until("what is kept for `a`", "applications/b", kept)
+        .await?;
     assert_eq!(
         b["status"]["objects"]["total"], 1,
         "what is only kept is not counted: {b}"
