@@ -494,6 +494,20 @@ fn field<'a>(line: &'a str, name: &str) -> &'a str {
     rest[..end].trim_matches('"')
 }
 
+/// The log lines of a commit's first release in a namespace: its begin and its end.
+async fn begin_and_end(running: &Operator, namespace: &str, commit: &str) -> Result<(String, String)> {
+    wait::until(Duration::from_secs(10), "the log lines of a release", || async {
+        let logs = running.logs();
+        let ours: Vec<&str> = logs.lines().filter(|line| line.contains(namespace)).collect();
+        let begins = ours.iter().find(|line| line.contains(commit)).ok_or("no begin")?;
+        let name = field(begins, "release");
+        let ends = |line: &&&str| line.contains("release ends") && field(line, "release") == name;
+        let ends = ours.iter().find(ends).ok_or("no end")?;
+        Ok::<_, &str>(((*begins).to_owned(), (*ends).to_owned()))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn one_id_goes_through_all_log_lines_of_a_release() -> Result<()> {
     let (world, guard) = fragile().await?;
@@ -509,19 +523,11 @@ async fn one_id_goes_through_all_log_lines_of_a_release() -> Result<()> {
         let commit = shop.push(image)?;
         shop.deploy("").await?;
         shop.phase(&commit, "Succeeded").await?;
-        let logs = running.logs();
-        // The Deployment becomes healthy reconciles after it was written.
-        let ours = |line: &&str| line.contains(&shop.ns);
-        let begins = logs.lines().filter(ours).find(|line| line.contains(&commit));
-        let name = field(begins.unwrap_or_default(), "release");
-        let ends = logs
-            .lines()
-            .filter(ours)
-            .find(|line| line.contains("release ends") && field(line, "release") == name);
-        let id = |line: Option<&str>| field(line.unwrap_or_default(), "id").to_owned();
-        assert!(!id(begins).is_empty(), "{logs}");
-        assert_eq!(id(begins), id(ends), "{begins:?}\n{ends:?}");
-        ids.push(id(begins));
+        // The Deployment becomes healthy reconciles after it was written, and the log line follows the record.
+        let (begins, ends) = begin_and_end(&running, &shop.ns, &commit).await?;
+        assert!(!field(&begins, "id").is_empty(), "{begins}");
+        assert_eq!(field(&begins, "id"), field(&ends, "id"), "{begins}\n{ends}");
+        ids.push(field(&begins, "id").to_owned());
     }
     assert_ne!(ids[0], ids[1], "another release, another id");
     running.kill9();
