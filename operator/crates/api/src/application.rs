@@ -389,6 +389,13 @@ pub struct ApplicationStatus {
     /// Newest release that became healthy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_good_release: Option<String>,
+    /// Commits that failed, and what in them did: a later commit waits as long as it still has all of that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub quarantined: Vec<Quarantined>,
+    /// Present while a rollback that a person asked for holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RolledBack>,
     /// Sequence number of the newest release; the next one is one more.
     #[serde(default)]
     pub last_sequence: i64,
@@ -408,6 +415,44 @@ pub struct ApplicationStatus {
     /// What the printer columns show.
     #[serde(default)]
     pub display: ApplicationDisplay,
+}
+
+/// A commit that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Quarantined {
+    /// The commit.
+    pub commit: String,
+    /// Its Release.
+    pub release: String,
+    /// Why it failed.
+    #[serde(default)]
+    pub cause: String,
+    /// What failed, at most 20 objects.
+    #[serde(default)]
+    pub culprits: Vec<Culprit>,
+}
+
+/// An object that failed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Culprit {
+    /// `<group>/<kind>/<namespace>/<name>`.
+    pub id: String,
+    /// Keyed digest of what was desired.
+    pub digest: String,
+}
+
+/// A rollback that a person asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RolledBack {
+    /// Release whose set runs.
+    pub to: String,
+    /// Keyed digest of the set that was left: the next other one ends the rollback.
+    pub from_digest: String,
+    /// Value of `tidegate.io/rollbackTo` that was answered.
+    pub asked: String,
 }
 
 /// Counts of the managed objects.

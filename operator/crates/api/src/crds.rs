@@ -5,15 +5,23 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use crate::{Application, GitRepository, Inventory, Release};
+use crate::{
+    Application, Approval, ClusterReleasePolicy, Freeze, GitRepository, Inventory, Override, Release,
+    ReleasePolicy,
+};
 
 /// Every kind of the group, sorted by name.
 pub fn all() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![
         Application::crd(),
+        Approval::crd(),
+        ClusterReleasePolicy::crd(),
+        Freeze::crd(),
         GitRepository::crd(),
         Inventory::crd(),
+        Override::crd(),
         Release::crd(),
+        ReleasePolicy::crd(),
     ];
     for version in crds.iter_mut().flat_map(|crd| &mut crd.spec.versions) {
         if let Some(schema) = version

@@ -10,7 +10,11 @@ pub mod condition;
 pub mod crds;
 pub mod git_repository;
 pub mod inventory;
+pub mod leave;
 pub mod names;
+pub mod policy;
+pub mod policy_checks;
+pub mod policy_guard;
 pub mod release;
 pub mod schema;
 pub mod suspend;
@@ -18,6 +22,10 @@ pub mod suspend;
 pub use application::{Application, ApplicationSpec, ApplicationStatus};
 pub use git_repository::{GitRepository, GitRepositorySpec, GitRepositoryStatus};
 pub use inventory::{Inventory, InventorySpec};
+pub use leave::{Approval, ApprovalSpec, Freeze, FreezeSpec, Override, OverrideSpec};
+pub use policy::{
+    ClusterReleasePolicy, ClusterReleasePolicySpec, ReleasePolicy, ReleasePolicySpec, ReleasePolicyStatus,
+};
 pub use release::{Release, ReleaseSpec, ReleaseStatus};
 pub use suspend::Suspend;
 

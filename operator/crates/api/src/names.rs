@@ -23,6 +23,8 @@ pub const ANNOTATION_RELEASE: &str = "tidegate.io/release";
 pub const ANNOTATION_HOLD: &str = "tidegate.io/hold";
 /// Annotation on our kinds: any new value asks for a reconcile now.
 pub const ANNOTATION_REQUESTED_AT: &str = "tidegate.io/requestedAt";
+/// Annotation on Applications: the Release whose set is to be put back.
+pub const ANNOTATION_ROLLBACK_TO: &str = "tidegate.io/rollbackTo";
 /// Finalizer of Applications: prunes as `deletionPolicy` says.
 pub const FINALIZER_APPLICATION: &str = "tidegate.io/application";
 /// Finalizer of Inventories: the record of what was applied outlives a careless `kubectl delete`.

@@ -52,6 +52,24 @@ pub struct ReleaseSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 128))]
     pub set_digest: Option<String>,
+    /// The sealed record before this one: each names the one before it, so that none can be taken out unseen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<PreviousRecord>,
+    /// For a rollback that a person asked for: the Release whose set it puts back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
+    pub restores: Option<String>,
+}
+
+/// A sealed record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PreviousRecord {
+    /// Name of the Release.
+    #[schemars(length(max = 253))]
+    pub name: String,
+    /// Its `status.digest`.
+    #[schemars(length(max = 128))]
+    pub digest: String,
 }
 
 /// The commit of a release.
@@ -77,6 +95,26 @@ pub struct ReleaseRevision {
     /// First line of the message.
     #[schemars(length(max = 1024))]
     pub subject: String,
+    /// Who signed the commit; absent where the source verifies nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Signer>,
+}
+
+/// The signature of a commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Signer {
+    /// `Good`, `Unknown`, `Bad` or `None`.
+    #[schemars(length(max = 16))]
+    pub state: String,
+    /// `SHA256:...` of an SSH key, or the fingerprint of an OpenPGP key.
+    #[serde(default, rename = "keyID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub key_id: Option<String>,
+    /// Whom the key belongs to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 254))]
+    pub identity: Option<String>,
 }
 
 /// What started a release.
@@ -93,6 +131,8 @@ pub enum Trigger {
     Delete,
     /// A drift correction that was held or failed.
     Drift,
+    /// Somebody asked by annotation `tidegate.io/rollbackTo`.
+    Rollback,
 }
 
 /// Where a release stands. The last five are final.
@@ -154,6 +194,17 @@ pub struct ReleaseStatus {
     /// What it changes.
     #[serde(default)]
     pub plan: PlanSummary,
+    /// What the policies said, one line for each gate of each policy.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub gates: Vec<Gate>,
+    /// The Approvals of this Release, and whether they count. Shown only: never read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    pub approvals: Vec<ApprovalShown>,
+    /// Present once the last good release is being put back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
     /// What went wrong, and what stayed.
     #[serde(default)]
     pub results: Results,
@@ -163,6 +214,84 @@ pub struct ReleaseStatus {
     /// What the printer columns show.
     #[serde(default)]
     pub display: ReleaseDisplay,
+    /// All of it as it was when the Release reached its final phase, in one text: what `digest` is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<String>,
+    /// Digest of the bytes of `record`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
+    pub digest: Option<String>,
+    /// Signature of `digest` by the key of the installation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    pub signature: Option<String>,
+}
+
+/// What one policy says about one thing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// `ReleasePolicy/office-hours`, `ClusterReleasePolicy/...`, `Freeze/...`; empty where no policy is behind it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub policy: String,
+    /// `Windows`, `Freeze`, `Approvals`, `After`, `Limits`, `Signatures`, `Rules`, `Quarantine`, `Policy`.
+    pub gate: String,
+    /// Whether it lets the release through.
+    pub decision: GateDecision,
+    /// CamelCase cause.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    /// Why, and what opens it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// RFC 3339 time at which it opens by itself, where that is known; for an open one, when it closes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+}
+
+/// Answer of a gate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum GateDecision {
+    /// It lets the release through.
+    Open,
+    /// It would be closed, and an Override opens it.
+    Overridden,
+    /// It holds the release.
+    #[default]
+    Closed,
+}
+
+/// An Approval, and whether it counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovalShown {
+    /// Name of the Approval.
+    pub name: String,
+    /// Who.
+    pub approver: String,
+    /// RFC 3339.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub at: String,
+    /// Whether it counts for each policy that asks for approvals.
+    pub counts: bool,
+    /// Why it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// The way back.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rollback {
+    /// Release whose set is put back.
+    pub to: String,
+    /// Why.
+    pub cause: String,
+    /// RFC 3339.
+    pub started: String,
+    /// RFC 3339; absent while it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished: Option<String>,
 }
 
 /// Counts of a plan and its first changes.

@@ -15,6 +15,81 @@ pub fn duration(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Go-style duration between 1 second and 31 days.
+pub fn long_duration(_: &mut SchemaGenerator) -> Schema {
+    spread_duration("1s", false)
+}
+
+/// As [`long_duration`], for a field that may be absent.
+pub fn optional_long_duration(_: &mut SchemaGenerator) -> Schema {
+    spread_duration("1s", true)
+}
+
+/// Go-style duration of up to 31 days; `0s` means at once.
+pub fn soak_duration(_: &mut SchemaGenerator) -> Schema {
+    spread_duration("0s", false)
+}
+
+fn spread_duration(shortest: &str, optional: bool) -> Schema {
+    let rule = format!(
+        "self.matches('^([0-9]+([.][0-9]+)?(ms|s|m|h))+$') && duration(self) >= duration('{shortest}') && duration(self) <= duration('744h')"
+    );
+    let message = format!("must be a Go-style duration between {shortest} and 744h, for example 30m or 8h");
+    let mut schema = json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "x-kubernetes-validations": [{ "rule": rule, "message": message }],
+    });
+    if optional {
+        schema.insert("nullable".to_owned(), true.into());
+    }
+    schema
+}
+
+/// IANA name of a time zone, as the API server knows it.
+pub fn time_zone(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": 64,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^[A-Za-z][A-Za-z0-9_+/-]*$') && timestamp('2020-01-01T00:00:00Z').getHours(self) >= 0",
+            "message": "must be the IANA name of a time zone, for example Europe/Berlin or UTC",
+        }],
+    })
+}
+
+/// Decimal number as a string, so that no client rounds it.
+pub fn optional_decimal(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "maxLength": 32,
+        "nullable": true,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^-?[0-9]+([.][0-9]+)?$')",
+            "message": "must be a decimal number in quotes, for example \"0.01\"",
+        }],
+    })
+}
+
+/// Address of an HTTP server, without credentials.
+pub fn http_url(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 8,
+        "maxLength": 2048,
+        "x-kubernetes-validations": [{
+            "rule": "self.matches('^https?://[^@\\\\s/?#]+([/?#][^\\\\s]*)?$')",
+            "message": "must be http://host or https://host with an optional path, without credentials",
+        }],
+    })
+}
+
+/// RFC 3339 time of a field that must be there.
+pub fn required_date_time(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "date-time", "maxLength": 64 })
+}
+
 /// Repository address: https, http, ssh or scp-like; no credentials, no option, no other transport of git.
 pub fn repository_url(_: &mut SchemaGenerator) -> Schema {
     json_schema!({

@@ -6,6 +6,7 @@ mod desired;
 mod drift;
 mod fail;
 mod finalize;
+mod gate;
 mod handover;
 mod health;
 mod hooks;

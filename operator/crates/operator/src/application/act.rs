@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tidegate_api::release::{Failure, Phase, PlanSummary, Trigger};
 use tidegate_core::desired::Rendered;
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision};
 use tidegate_core::handover::spare;
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
@@ -20,6 +20,7 @@ use crate::application::deny::trigger;
 use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
 use crate::application::fail::{Fault, end, fail, recall};
+use crate::application::gate::Facts;
 use crate::application::handover::{self, Me};
 use crate::application::hooks::{Ran, run_hooks};
 use crate::application::part::{DELETION_HELD, carry_out_due, go_on, note_attempt};
@@ -380,14 +381,15 @@ async fn release_plan(
         Some(_) => PlanSummary::default(),
         None => record::summarize(&plan, previous(turn, &rendered).await.as_deref()),
     };
-    let approved = match gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) {
+    let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
+    let approved = match gate::decide(plan, &facts.question(Asking::Release), Timestamp::now()).decision {
         Decision::Go(approved) => approved,
-        Decision::Wait { until, why } => {
+        Decision::Wait(wait) => {
             state.progress = Some(Progress::Waiting {
                 reason: "Waiting",
-                message: why,
+                message: wait.why,
             });
-            return Ok(until.map_or(Again::Never, Again::at));
+            return Ok(wait.again.map_or(Again::Never, Again::at));
         }
     };
     if state.open.is_none() {

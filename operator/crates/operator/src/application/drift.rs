@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
 use tidegate_core::beside::has_yielded;
 use tidegate_core::desired::Rendered;
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision};
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Plan, Step, correction};
 use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
 
 use crate::application::desired::{Refusal, desired};
+use crate::application::gate::Facts;
 use crate::application::part::{Carried, carry_out_due};
 use crate::application::relocate::is_elsewhere;
 use crate::application::turn::Turn;
@@ -142,7 +143,9 @@ pub(crate) async fn correct_drift(
     let mut described = turn.target.describe_drift(&plan).await;
     let before = state.inventory.clone().unwrap_or_default();
     let now = Timestamp::now();
-    let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), now) else {
+    let facts = Facts::gather(turn.operator, turn.key, turn.app, Some(&before));
+    let verdict = gate::decide(plan, &facts.question(Asking::Correction), now);
+    let Decision::Go(approved) = verdict.decision else {
         return Ok(Again::Never);
     };
     let Carried { due, report, next } = carry_out_due(turn, state, &approved).await?;

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use tidegate_api::Application;
 use tidegate_api::application::DeletionPolicy;
 use tidegate_api::release::Phase;
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision};
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::teardown;
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::wave::due;
 
+use crate::application::gate::Facts;
 use crate::application::handover::Me;
 use crate::application::part::next_look;
 use crate::application::{AppState, inventory, outcome, release, status};
@@ -58,7 +59,12 @@ pub(crate) async fn finalize(
         .filter_map(|f| f.kept_because.map(|why| format!("{} ({why})", f.id)))
         .collect();
     // A suspension stops releases; deleting the Application is a person's own act and is not held by it.
-    let Decision::Go(approved) = gate::decide(plan, None, Timestamp::now()) else {
+    let facts = Facts {
+        suspend: None,
+        ..Facts::gather(operator, key, app, Some(&set))
+    };
+    let verdict = gate::decide(plan, &facts.question(Asking::Teardown), Timestamp::now());
+    let Decision::Go(approved) = verdict.decision else {
         return Ok(Again::Never);
     };
     let due = due(approved.get(), &set, &live);

@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use serde_json::Value;
 use tidegate_api::release::Failure;
 use tidegate_core::desired::Rendered;
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision};
 use tidegate_core::hook::{self, Context, Hook, Next, Outcome, Point, Seen, State};
 use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Live, Plan};
 use tidegate_core::record::failure_line;
 use tidegate_core::status::Progress;
 
+use crate::application::gate::Facts;
 use crate::application::release::{self, health_timeout};
 use crate::application::status::Edits;
 use crate::application::turn::Turn;
@@ -156,9 +157,10 @@ async fn go(
         .first()
         .map(|step| step.id.to_string())
         .unwrap_or_default();
-    let approved = match gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) {
+    let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
+    let approved = match gate::decide(plan, &facts.question(Asking::Begun), Timestamp::now()).decision {
         Decision::Go(approved) => approved,
-        Decision::Wait { until, .. } => return Ok(Ran::Waits(until.map_or(Again::Never, Again::at))),
+        Decision::Wait(wait) => return Ok(Ran::Waits(wait.again.map_or(Again::Never, Again::at))),
     };
     let report = outcome::carry_out(
         turn.operator,

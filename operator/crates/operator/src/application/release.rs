@@ -163,9 +163,12 @@ pub(crate) async fn open(
             author: record::shorten(&author(subject.revision), 500),
             committed_at: subject.revision.committed_at.to_string(),
             subject: subject.revision.subject.clone(),
+            signer: None,
         },
         trigger: subject.trigger,
         set_digest: subject.digest.map(str::to_owned),
+        previous: None,
+        restores: None,
     };
     let name = record::release_name(&key.name, spec.sequence);
     let created = operator.create_release(&to_object(key, &name, &spec)).await?;

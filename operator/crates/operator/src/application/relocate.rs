@@ -3,12 +3,13 @@
 
 use jiff::Timestamp;
 use tidegate_api::inventory::Place;
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision};
 use tidegate_core::plan::{Plan, teardown};
 use tidegate_core::record::failure_line;
 use tidegate_core::status::Progress;
 use tidegate_core::wave::due;
 
+use crate::application::gate::Facts;
 use crate::application::handover::Me;
 use crate::application::part::next_look;
 use crate::application::turn::Turn;
@@ -57,7 +58,9 @@ pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Resul
     };
     // Who stays there may want some of it.
     let plan = me.settle(&mut state.kept, plan, |_| false, &set, &live, None);
-    let Decision::Go(approved) = gate::decide(plan, turn.app.spec.suspend.as_ref(), Timestamp::now()) else {
+    let facts = Facts::gather(turn.operator, turn.key, turn.app, Some(&set));
+    let verdict = gate::decide(plan, &facts.question(Asking::Teardown), Timestamp::now());
+    let Decision::Go(approved) = verdict.decision else {
         return Ok(Some(Again::Never));
     };
     let due = due(approved.get(), &set, &live);

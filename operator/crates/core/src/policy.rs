@@ -1,0 +1,102 @@
+//! Policies as they are asked: read once, with all that is wrong with them.
+//!
+//! Rules: semantics.md "Several policies" and "Approvals, overrides, identity".
+
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use tidegate_api::policy::{Allow, Policy};
+use tidegate_api::{ClusterReleasePolicySpec, ReleasePolicySpec};
+
+use crate::problem::Problem;
+use crate::selector::{Labels, selects, selects_or_lacks};
+
+/// Which policy.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyName {
+    /// A `ClusterReleasePolicy`.
+    Cluster(String),
+    /// A `ReleasePolicy`: namespace and name.
+    Namespaced(String, String),
+}
+
+impl fmt::Display for PolicyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cluster(name) => write!(f, "ClusterReleasePolicy/{name}"),
+            Self::Namespaced(_, name) => write!(f, "ReleasePolicy/{name}"),
+        }
+    }
+}
+
+/// An Application as policies see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplicationFacts {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Labels of its namespace.
+    pub namespace_labels: Labels,
+}
+
+/// A policy that was read.
+#[derive(Debug)]
+pub struct CompiledPolicy {
+    /// Which one.
+    pub name: PolicyName,
+    /// Its rules.
+    pub policy: Policy,
+    /// For a cluster policy: the namespaces that it binds.
+    pub namespace_selector: Option<LabelSelector>,
+    /// For a cluster policy: what namespaces may release at all.
+    pub allow: Option<Allow>,
+    /// What cannot be used of it. Such a policy is closed, never skipped.
+    pub problems: Vec<Problem>,
+}
+
+impl CompiledPolicy {
+    /// Reads a `ReleasePolicy`.
+    pub fn namespaced(namespace: &str, name: &str, spec: &ReleasePolicySpec) -> Self {
+        Self::read(
+            PolicyName::Namespaced(namespace.to_owned(), name.to_owned()),
+            &spec.policy,
+        )
+    }
+
+    /// Reads a `ClusterReleasePolicy`.
+    pub fn cluster(name: &str, spec: &ClusterReleasePolicySpec) -> Self {
+        Self {
+            namespace_selector: spec.namespace_selector.clone(),
+            allow: spec.allow.clone(),
+            ..Self::read(PolicyName::Cluster(name.to_owned()), &spec.policy)
+        }
+    }
+
+    fn read(name: PolicyName, policy: &Policy) -> Self {
+        Self {
+            name,
+            policy: policy.clone(),
+            namespace_selector: None,
+            allow: None,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Whether it binds an Application. A cluster policy binds an Application that lacks a label of its selector too: only
+    /// a label that somebody had the right to set takes it out.
+    pub fn binds(&self, app: &ApplicationFacts) -> bool {
+        let selector = self.policy.selector.as_ref();
+        match &self.name {
+            PolicyName::Cluster(_) => {
+                selects(self.namespace_selector.as_ref(), &app.namespace_labels)
+                    && selects_or_lacks(selector, &app.labels)
+            }
+            PolicyName::Namespaced(namespace, _) => {
+                *namespace == app.namespace && selects(selector, &app.labels)
+            }
+        }
+    }
+}
