@@ -6,11 +6,12 @@ use tidegate_api::application::DriftMode;
 use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::catalog::{Gvk, KindInfo};
 use tidegate_core::desired::{PruneRule, Rendered};
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision, Question, RevisionFacts};
 use tidegate_core::health::expressions::HealthRules;
 use tidegate_core::inventory::{Entry, InventorySet};
 use tidegate_core::object::Location;
 use tidegate_core::plan::{Inputs, Live, plan, teardown};
+use tidegate_core::policy::ApplicationFacts;
 use tidegate_core::recreate::Found;
 use tidegate_core::standing::Claim;
 
@@ -84,9 +85,11 @@ fn approve(objects: Vec<DesiredObject>, inventory: &InventorySet, live: &Live) -
 }
 
 fn approved(plan: Plan) -> Approved<Plan> {
-    match gate::decide(plan, None, jiff::Timestamp::UNIX_EPOCH) {
+    let (application, revision, after) = <(ApplicationFacts, RevisionFacts, _)>::default();
+    let question = Question::unbound(Asking::Release, &application, &revision, &after);
+    match gate::decide(plan, &question, jiff::Timestamp::UNIX_EPOCH).decision {
         Decision::Go(approved) => approved,
-        Decision::Wait { why, .. } => panic!("{why}"),
+        Decision::Wait(wait) => panic!("{}", wait.why),
     }
 }
 

@@ -60,6 +60,33 @@ pub struct Question<'a> {
     pub unguarded: Option<&'a str>,
 }
 
+impl<'a> Question<'a> {
+    /// The question where nothing binds: no policy, nobody who says anything.
+    pub fn unbound(
+        asking: Asking,
+        application: &'a ApplicationFacts,
+        revision: &'a RevisionFacts,
+        after: &'a BTreeMap<(PolicyName, usize), AfterState>,
+    ) -> Self {
+        Self {
+            asking,
+            suspend: None,
+            application,
+            applied: 0,
+            policies: &[],
+            require_policy: false,
+            revision,
+            release: None,
+            approvals: &[],
+            overrides: &[],
+            freezes: &[],
+            after,
+            quarantined: &[],
+            unguarded: None,
+        }
+    }
+}
+
 /// The commit, and what came since the last good release.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RevisionFacts {
