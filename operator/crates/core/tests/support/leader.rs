@@ -10,12 +10,13 @@ use tidegate_api::application::{Adopt, DriftMode};
 use tidegate_api::names;
 use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, Rendered};
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision, Question, RevisionFacts};
 use tidegate_core::inventory::{InventorySet, Layout, Sealed};
 use tidegate_core::live::reduce;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::{Owner, Takeover, applied_by_us, decide};
 use tidegate_core::plan::{Action, Inputs, Live, Plan, Step, plan};
+use tidegate_core::policy::ApplicationFacts;
 use tidegate_core::recreate::Found;
 use tidegate_core::standing::Claim;
 use tidegate_core::wave::due;
@@ -147,7 +148,9 @@ impl Leader {
         if self.quiet {
             return Phase::Planning;
         }
-        let Decision::Go(approved) = gate::decide(plan, None, Timestamp::UNIX_EPOCH) else {
+        let (application, revision, after) = <(ApplicationFacts, RevisionFacts, _)>::default();
+        let question = Question::unbound(Asking::Release, &application, &revision, &after);
+        let Decision::Go(approved) = gate::decide(plan, &question, Timestamp::UNIX_EPOCH).decision else {
             panic!("nothing closes the gate");
         };
         let due = due(approved.get(), &self.inventory, live);
