@@ -17,13 +17,14 @@ use tidegate_api::application::DriftMode;
 use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
-use tidegate_core::gate::{self, Decision};
+use tidegate_core::gate::{self, Asking, Decision, Question, RevisionFacts};
 use tidegate_core::health::HealthStatus;
 use tidegate_core::inventory::{InventorySet, Sealed};
 use tidegate_core::live::LiveRecord;
 use tidegate_core::object::{Location, ObjectId};
 use tidegate_core::order::{Departure, parse_wave};
 use tidegate_core::plan::{Action, Cause, Inputs, Live, Plan, plan, teardown};
+use tidegate_core::policy::ApplicationFacts;
 use tidegate_core::recreate::Found;
 use tidegate_core::wave::{Awaited, Due, due};
 
@@ -88,7 +89,9 @@ impl World {
     /// One look: what is due is carried out. The part, and what it was a part of.
     fn look(&mut self, plan: Plan, held: bool) -> (Plan, Due) {
         let due = due(&plan, &self.inventory, &self.live);
-        let Decision::Go(approved) = gate::decide(plan, None, Timestamp::UNIX_EPOCH) else {
+        let (application, revision, after) = <(ApplicationFacts, RevisionFacts, _)>::default();
+        let question = Question::unbound(Asking::Release, &application, &revision, &after);
+        let Decision::Go(approved) = gate::decide(plan, &question, Timestamp::UNIX_EPOCH).decision else {
             unreachable!("nothing closes the gate")
         };
         let part = approved.part(&due).get().clone();
