@@ -23,15 +23,39 @@ pub(crate) const OPERATOR: &[Rule] = &[
     },
     Rule {
         groups: &["tidegate.io"],
+        resources: &[
+            "releasepolicies",
+            "clusterreleasepolicies",
+            "approvals",
+            "overrides",
+            "freezes",
+        ],
+        verbs: &["get", "list", "watch"],
+        why: "what policies demand and what people say. None of them is ever written by the operator",
+    },
+    Rule {
+        groups: &["tidegate.io"],
         resources: &["releases", "inventories"],
         verbs: &["get", "list", "create", "patch", "update", "delete"],
         why: "the operator's own records: written by it alone, trimmed by historyLimit",
     },
     Rule {
         groups: &["tidegate.io"],
-        resources: &["applications/status", "gitrepositories/status", "releases/status"],
+        resources: &[
+            "applications/status",
+            "gitrepositories/status",
+            "releases/status",
+            "releasepolicies/status",
+            "clusterreleasepolicies/status",
+        ],
         verbs: &["patch"],
         why: "conditions, columns and phases",
+    },
+    Rule {
+        groups: &[""],
+        resources: &["namespaces"],
+        verbs: &["get", "list", "watch"],
+        why: "labels of namespaces, by which cluster policies bind them",
     },
     Rule {
         groups: &["events.k8s.io"],
@@ -127,7 +151,16 @@ pub(crate) const APPLIER: &[Rule] = &[
 /// Read access for people, aggregated into `view`, `edit` and `admin`.
 pub(crate) const VIEW: &[Rule] = &[Rule {
     groups: &["tidegate.io"],
-    resources: &["applications", "gitrepositories", "releases", "inventories"],
+    resources: &[
+        "applications",
+        "gitrepositories",
+        "releases",
+        "inventories",
+        "releasepolicies",
+        "approvals",
+        "overrides",
+        "freezes",
+    ],
     verbs: &["get", "list", "watch"],
     why: "see what runs and why; none of these kinds holds a secret value",
 }];

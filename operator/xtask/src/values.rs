@@ -57,6 +57,8 @@ struct Values {
     rbac: Rbac,
     /// Many teams that do not trust each other.
     tenancy: Tenancy,
+    /// Release policies.
+    policies: Policies,
     /// Custom resource definitions.
     crds: Crds,
     /// Where git mirrors are kept.
@@ -148,6 +150,14 @@ struct Rbac {
     rules: Vec<PolicyRule>,
     /// Adds the kinds of Tidegate to the cluster's roles view, edit and admin.
     aggregate: bool,
+}
+
+/// Release policies.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Policies {
+    /// True: nothing of an Application that no policy binds is released.
+    required: bool,
 }
 
 /// Many teams that do not trust each other.

@@ -21,6 +21,7 @@ use tidegate_api::policy::{GateName, WhenWindowCloses};
 use tidegate_api::release::{Gate, GateDecision};
 
 pub use approvals::{ApprovalFacts, show as show_approvals};
+pub use quarantine::QUARANTINED;
 pub use question::{AfterState, Asking, FreezeFacts, OverrideFacts, Question, RevisionFacts};
 
 use crate::plan::Plan;

@@ -1,6 +1,7 @@
 //! Controller of `Application`: one reconcile reads as the way of a commit. Decisions are `core`'s.
 
 mod act;
+mod commits;
 mod deny;
 mod desired;
 mod drift;
@@ -22,6 +23,7 @@ mod site;
 mod status;
 mod turn;
 mod verify;
+mod waiting;
 
 pub(crate) use reconcile::reconcile;
 pub(crate) use release::label_value;
@@ -72,6 +74,8 @@ pub(crate) struct AppState {
     pub(crate) asked: bool,
     /// The release that is not finished yet.
     pub(crate) open: Option<release::Open>,
+    /// The release that a gate holds.
+    pub(crate) waiting: Option<release::Open>,
     /// The record of a refused commit that could not be written whole yet.
     pub(crate) denying: Option<release::Open>,
     /// What keeps the newest commit from being looked at or applied; it goes before `progress`.

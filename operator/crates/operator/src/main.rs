@@ -10,6 +10,8 @@ mod key;
 mod lenses;
 mod logging;
 mod metrics;
+mod policies;
+mod policy_feeds;
 mod queue;
 mod run;
 mod settings;

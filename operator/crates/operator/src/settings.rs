@@ -45,6 +45,9 @@ pub(crate) struct RunSettings {
     /// ServiceAccount of the Application's namespace. An Application without an account is refused.
     #[arg(long)]
     pub(crate) tenant_mode: bool,
+    /// Releases nothing of an Application that no policy binds.
+    #[arg(long)]
+    pub(crate) require_policy: bool,
     /// Reconciles at the same time.
     #[arg(long, default_value_t = 8)]
     pub(crate) workers: usize,

@@ -6,18 +6,24 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidegate_api::{Application, GitRepository, Inventory, Release};
+use k8s_openapi::api::core::v1::Namespace;
+use tidegate_api::{
+    Application, Approval, ClusterReleasePolicy, Freeze, GitRepository, Inventory, Override, Release,
+    ReleasePolicy,
+};
 use tidegate_cluster::LeaseGuard;
 use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::Own;
 use tidegate_core::catalog::Catalog;
 use tidegate_core::digest::DigestKey;
 use tidegate_core::ownership::Owner;
+use tidegate_core::policy::PolicyName;
 use tidegate_git::{GitPool, Remote, Revision};
 use tokio::time::Instant;
 
 use crate::application::AppState;
 use crate::metrics::Metrics;
+use crate::policies::Policies;
 use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::standings::Standings;
@@ -80,6 +86,12 @@ pub(crate) struct Operator {
     pub(crate) own_repositories: Own<GitRepository>,
     pub(crate) releases: Own<Release>,
     pub(crate) inventories: Own<Inventory>,
+    pub(crate) own_policies: Own<ReleasePolicy>,
+    pub(crate) own_cluster_policies: Own<ClusterReleasePolicy>,
+    pub(crate) own_approvals: Own<Approval>,
+    pub(crate) own_overrides: Own<Override>,
+    pub(crate) own_freezes: Own<Freeze>,
+    pub(crate) namespaces: Own<Namespace>,
     pub(crate) lease: LeaseGuard,
     pub(crate) recorder: EventRecorder,
     pub(crate) git: GitPool,
@@ -89,8 +101,10 @@ pub(crate) struct Operator {
     pub(crate) repositories: Store<GitRepository>,
     pub(crate) sources: Store<Source>,
     pub(crate) standings: Standings,
+    pub(crate) policies: Policies,
     pub(crate) application_queue: Queue<Key>,
     pub(crate) repository_queue: Queue<Key>,
+    pub(crate) policy_queue: Queue<PolicyName>,
     /// True once all Applications and sources were seen: before that nobody knows whose an object is.
     pub(crate) in_view: tokio::sync::watch::Sender<bool>,
     /// Number of the next reconcile; starts anywhere.

@@ -53,6 +53,12 @@ impl<T> Store<T> {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 
+    /// All objects, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<T>> {
+        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        map.values().cloned().collect()
+    }
+
     /// What `take` makes of the objects that it takes.
     pub(crate) fn gather<R, C: FromIterator<R>>(&self, take: impl Fn(&Key, &T) -> Option<R>) -> C {
         let map = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -1,7 +1,8 @@
 //! Puts the parts together, and carries news from the watches to the queues.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::future::ready;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,11 +17,14 @@ use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::{Own, OwnEvent, OwnKind};
 use tidegate_cluster::{Clients, LeaseGuard};
 use tidegate_git::GitPool;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::key;
 use crate::metrics::Metrics;
+use crate::policies::Policies;
+use crate::policy_feeds::{on_approval, on_cluster_policy, on_freeze, on_namespace, on_override, on_policy};
 use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::source::requested_at;
@@ -82,13 +86,21 @@ pub(crate) async fn assemble(
         own_repositories: Own::new(clients.clone(), lease.clone()),
         releases: Own::new(clients.clone(), lease.clone()),
         inventories: Own::new(clients.clone(), lease.clone()),
+        own_policies: Own::new(clients.clone(), lease.clone()),
+        own_cluster_policies: Own::new(clients.clone(), lease.clone()),
+        own_approvals: Own::new(clients.clone(), lease.clone()),
+        own_overrides: Own::new(clients.clone(), lease.clone()),
+        own_freezes: Own::new(clients.clone(), lease.clone()),
+        namespaces: Own::new(clients.clone(), lease.clone()),
         recorder: EventRecorder::start(clients.clone(), lease.clone(), identity, stop.clone()),
         applications: Store::new(),
         repositories: Store::new(),
         sources: Store::new(),
         standings: Standings::default(),
+        policies: Policies::new(),
         application_queue: Queue::new(),
         repository_queue: Queue::new(),
+        policy_queue: Queue::new(),
         in_view: tokio::sync::watch::Sender::new(false),
         reconciles: AtomicU64::new(u64::from(random()?) << 16),
         states: Mutex::new(HashMap::new()),
@@ -102,29 +114,64 @@ pub(crate) async fn assemble(
     }))
 }
 
-/// Fills stores and queues from the watches of our own kinds, until `stop`.
+/// Fills stores and queues from the watches of our own kinds, until `stop`. Nothing is released before all of them were
+/// listed once: a policy that is not seen yet would bind nobody.
 pub(crate) async fn watch_own_kinds(
     operator: Arc<Operator>,
-    ready: Arc<AtomicBool>,
+    is_ready: Arc<AtomicBool>,
     stop: CancellationToken,
 ) {
-    let mut applications = operator.own_applications.watch(None, None, stop.clone());
-    let mut repositories = operator.own_repositories.watch(None, None, stop.clone());
-    let (mut first_applications, mut first_repositories) = (false, false);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            event = applications.recv() => match event {
-                Some(event) => first_applications |= on_application(&operator, event).await,
-                None => return,
-            },
-            event = repositories.recv() => match event {
-                Some(event) => first_repositories |= on_repository(&operator, event).await,
-                None => return,
-            },
-        }
-        if first_applications && first_repositories {
-            ready.store(true, Ordering::Release);
+    let seen = Seen {
+        left: AtomicUsize::new(8),
+        ready: is_ready,
+    };
+    let (op, seen) = (&operator, &seen);
+    let applications = op.own_applications.watch(None, None, stop.clone());
+    let repositories = op.own_repositories.watch(None, None, stop.clone());
+    let policies = op.own_policies.watch(None, None, stop.clone());
+    let cluster_policies = op.own_cluster_policies.watch(None, None, stop.clone());
+    let approvals = op.own_approvals.watch(None, None, stop.clone());
+    let overrides = op.own_overrides.watch(None, None, stop.clone());
+    let freezes = op.own_freezes.watch(None, None, stop.clone());
+    let namespaces = op.namespaces.watch(None, None, stop.clone());
+    let feeds = async {
+        tokio::join!(
+            follow(op, seen, applications, |event| on_application(op, event)),
+            follow(op, seen, repositories, |event| on_repository(op, event)),
+            follow(op, seen, policies, |event| ready(on_policy(op, event))),
+            follow(op, seen, cluster_policies, |event| ready(on_cluster_policy(
+                op, event
+            ))),
+            follow(op, seen, approvals, |event| ready(on_approval(op, event))),
+            follow(op, seen, overrides, |event| ready(on_override(op, event))),
+            follow(op, seen, freezes, |event| ready(on_freeze(op, event))),
+            follow(op, seen, namespaces, |event| ready(on_namespace(op, event))),
+        )
+    };
+    tokio::select! {
+        () = stop.cancelled() => {}
+        _ = feeds => {}
+    }
+}
+
+/// How many kinds were not listed yet.
+struct Seen {
+    left: AtomicUsize,
+    ready: Arc<AtomicBool>,
+}
+
+/// Takes the news of one kind in. `handle` says true when the list is complete.
+async fn follow<K, Taken: Future<Output = bool>>(
+    operator: &Operator,
+    seen: &Seen,
+    mut events: mpsc::Receiver<OwnEvent<K>>,
+    handle: impl Fn(OwnEvent<K>) -> Taken,
+) {
+    let mut first = true;
+    while let Some(event) = events.recv().await {
+        let complete = handle(event).await;
+        if complete && std::mem::take(&mut first) && seen.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            seen.ready.store(true, Ordering::Release);
             operator
                 .in_view
                 .send_if_modified(|seen| !std::mem::replace(seen, true));
@@ -234,16 +281,26 @@ async fn on_repository(operator: &Operator, event: OwnEvent<GitRepository>) -> b
     }
 }
 
+/// The Release whose set somebody wants back.
+fn rollback_to(metadata: &ObjectMeta) -> Option<&String> {
+    metadata
+        .annotations
+        .as_ref()?
+        .get(tidegate_api::names::ANNOTATION_ROLLBACK_TO)
+}
+
 /// Our own status writes wake nobody; spec, finalizers, deletion and requests do.
 fn matters(old: &ObjectMeta, new: &ObjectMeta) -> bool {
     old.uid != new.uid
         || old.generation != new.generation
         || old.deletion_timestamp != new.deletion_timestamp
         || old.finalizers != new.finalizers
+        || old.labels != new.labels
+        || rollback_to(old) != rollback_to(new)
         || requested_at(old.annotations.as_ref()) != requested_at(new.annotations.as_ref())
 }
 
-fn key_of(metadata: &ObjectMeta) -> Key {
+pub(crate) fn key_of(metadata: &ObjectMeta) -> Key {
     Key::new(
         metadata.namespace.as_deref().unwrap_or_default(),
         metadata.name.as_deref().unwrap_or_default(),

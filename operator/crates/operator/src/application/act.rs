@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidegate_api::release::{Failure, Phase, PlanSummary, Trigger};
+use tidegate_api::release::{Failure, Phase, Trigger};
 use tidegate_core::desired::Rendered;
-use tidegate_core::gate::{self, Asking, Decision};
+use tidegate_core::gate::{self, Approved, Asking, Decision};
 use tidegate_core::handover::spare;
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
@@ -26,11 +26,11 @@ use crate::application::hooks::{Ran, run_hooks};
 use crate::application::part::{DELETION_HELD, carry_out_due, go_on, note_attempt};
 use crate::application::reconcile::settle;
 use crate::application::relations::place;
-use crate::application::release::{self, Open, Subject};
+use crate::application::release::{self, Open};
 use crate::application::relocate::{is_elsewhere, leave_former};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, inventory, outcome};
+use crate::application::{AppState, inventory, outcome, waiting};
 use crate::state::Again;
 
 /// A second try of what could not be had is not made at once: it may be refused again.
@@ -43,7 +43,12 @@ pub(crate) async fn act(
     edits: &mut Edits,
     rendered: Arc<Rendered>,
 ) -> Result<Again, String> {
+    let older = is_older(state);
     let result = advance(turn, state, edits, rendered.clone()).await;
+    if !older && is_older(state) {
+        // A gate holds it: what runs is looked after as if it were not there.
+        return result;
+    }
     let entries = state.inventory.iter().flat_map(|set| set.entries.keys());
     let leaving = entries.filter(|id| !rendered.names(id));
     state.leaving = leaving.cloned().collect();
@@ -92,6 +97,9 @@ async fn advance(
     }
     let set = state.inventory.clone().unwrap_or_default();
     turn.target.sync_desired(&rendered).await?;
+    if let Some(again) = held_beside(turn, state, edits, &rendered).await? {
+        return Ok(again);
+    }
     supersede(turn, state, &rendered).await?;
     if let Some(open) = state.open.as_mut() {
         open.set = Some(rendered.clone());
@@ -134,6 +142,28 @@ async fn advance(
         return Ok(again);
     }
     release_plan(turn, state, edits, rendered, plan).await
+}
+
+/// A release that has begun gives way only to one that may go. `None` when nothing is held.
+async fn held_beside(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    rendered: &Arc<Rendered>,
+) -> Result<Option<Again>, String> {
+    let other = state
+        .open
+        .as_ref()
+        .is_some_and(|open| !open.brings(&rendered.digest));
+    if !other || is_older(state) {
+        return Ok(None);
+    }
+    let plan = make_plan(turn, state, rendered).await?;
+    let trigger = cause(turn, state, rendered);
+    let (answer, said) = waiting::consult(turn, state, rendered, plan).await?;
+    let Err(wait) = answer else { return Ok(None) };
+    let held = waiting::hold(turn, state, edits, rendered, said, &wait, trigger).await;
+    held.map(Some)
 }
 
 /// True when hooks alone make a release: they are new, changed or failed before, or somebody asks after a failure.
@@ -313,6 +343,7 @@ async fn nothing_to_write(
     if is_older(state) {
         return settle(turn, state, edits).await;
     }
+    waiting::supersede(turn, state, "what runs is what it would have brought").await?;
     settle_rules(turn, state, rendered).await?;
     let set = state.inventory.clone().unwrap_or_default();
     if state.open.is_none()
@@ -344,8 +375,8 @@ fn note_commit(turn: &Turn<'_>, state: &AppState, edits: &mut Edits, rendered: &
         sequence,
         digest: Some(rendered.digest.clone()),
     });
-    let denied = status.is_some_and(|s| s.display.phase == Phase::Denied.as_str());
-    if denied && state.open.is_none() {
+    let left = [Phase::Denied, Phase::Waiting].map(Phase::as_str);
+    if status.is_some_and(|s| left.contains(&&*s.display.phase)) && state.open.is_none() {
         edits.turn(sequence, Phase::Succeeded);
     }
 }
@@ -377,37 +408,27 @@ async fn release_plan(
         }
         return Ok(again);
     }
-    let summary = match &state.open {
-        Some(_) => PlanSummary::default(),
-        None => record::summarize(&plan, previous(turn, &rendered).await.as_deref()),
-    };
-    let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
-    let approved = match gate::decide(plan, &facts.question(Asking::Release), Timestamp::now()).decision {
-        Decision::Go(approved) => approved,
-        Decision::Wait(wait) => {
-            state.progress = Some(Progress::Waiting {
-                reason: "Waiting",
-                message: wait.why,
-            });
-            return Ok(wait.again.map_or(Again::Never, Again::at));
+    let approved = match state.open {
+        Some(_) => match go_on_with(turn, state, plan) {
+            Ok(approved) => approved,
+            Err(fault) => return fail(turn, state, edits, fault, Vec::new()).await,
+        },
+        None => {
+            let trigger = cause(turn, state, &rendered);
+            match waiting::consult(turn, state, &rendered, plan).await? {
+                (Ok(approved), said) => {
+                    waiting::begin(turn, state, &rendered, said, trigger).await?;
+                    state.diagnosis = None;
+                    state.denying = None;
+                    state.moved = false;
+                    approved
+                }
+                (Err(wait), said) => {
+                    return waiting::hold(turn, state, edits, &rendered, said, &wait, trigger).await;
+                }
+            }
         }
     };
-    if state.open.is_none() {
-        let tree = state.newest.as_ref().map(|n| n.tree.clone()).unwrap_or_default();
-        let subject = Subject {
-            revision: &turn.source.revision,
-            tree: &tree,
-            trigger: cause(turn, state, &rendered),
-            detected: turn.source.detected,
-            digest: Some(&rendered.digest),
-        };
-        let mut open = release::open(turn.operator, turn.key, turn.app, subject, summary, None).await?;
-        open.set = Some(rendered.clone());
-        state.diagnosis = None;
-        state.denying = None;
-        state.open = Some(open);
-        state.moved = false;
-    }
     if let Some(open) = state
         .open
         .as_mut()
@@ -448,6 +469,19 @@ async fn release_plan(
     // Whoever has what this one wants is waited for from here on; it may have let go in the meantime.
     let over = state.open.is_none() && handover::note_conflict(turn, state, approved.get(), &conflicts);
     Ok(if over { again.sooner(SOON) } else { again })
+}
+
+/// Asks the gates that stay on guard while a release is carried out.
+fn go_on_with(turn: &Turn<'_>, state: &AppState, plan: Plan) -> Result<Approved<Plan>, Fault> {
+    let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
+    match gate::decide(plan, &facts.question(Asking::Begun), Timestamp::now()).decision {
+        Decision::Go(approved) => Ok(approved),
+        Decision::Wait(wait) => Err(Fault {
+            reason: "WindowClosed",
+            message: format!("it was cut off: {}", wait.why),
+            applied: false,
+        }),
+    }
 }
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
@@ -492,7 +526,7 @@ async fn supersede(turn: &Turn<'_>, state: &mut AppState, rendered: &Rendered) -
 }
 
 /// What the last applied commit made, for `from → to`. A mirror without that commit just leaves the fields out.
-async fn previous(turn: &Turn<'_>, rendered: &Rendered) -> Option<Arc<Rendered>> {
+pub(crate) async fn previous(turn: &Turn<'_>, rendered: &Rendered) -> Option<Arc<Rendered>> {
     let commit = turn.app.status.as_ref()?.last_applied_revision.clone()?;
     if commit == turn.source.revision.commit || rendered.objects.is_empty() {
         return None;

@@ -11,6 +11,7 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::plan::{Cause, Plan, Step, correction};
 use tidegate_core::problem;
 use tidegate_core::record::{self, failure_line};
+use tidegate_core::status::Progress;
 
 use crate::application::desired::{Refusal, desired};
 use crate::application::gate::Facts;
@@ -145,8 +146,16 @@ pub(crate) async fn correct_drift(
     let now = Timestamp::now();
     let facts = Facts::gather(turn.operator, turn.key, turn.app, Some(&before));
     let verdict = gate::decide(plan, &facts.question(Asking::Correction), now);
-    let Decision::Go(approved) = verdict.decision else {
-        return Ok(Again::Never);
+    let approved = match verdict.decision {
+        Decision::Go(approved) => approved,
+        Decision::Wait(wait) => {
+            let message = format!("drift is not put back: {}", wait.why);
+            state.obstacle.get_or_insert(Progress::Waiting {
+                reason: "DriftCorrectionHeld",
+                message,
+            });
+            return Ok(wait.again.map_or(Again::Never, Again::at));
+        }
     };
     let Carried { due, report, next } = carry_out_due(turn, state, &approved).await?;
     state.pruning = !due.last;

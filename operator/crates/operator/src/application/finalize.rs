@@ -64,8 +64,13 @@ pub(crate) async fn finalize(
         ..Facts::gather(operator, key, app, Some(&set))
     };
     let verdict = gate::decide(plan, &facts.question(Asking::Teardown), Timestamp::now());
-    let Decision::Go(approved) = verdict.decision else {
-        return Ok(Again::Never);
+    let approved = match verdict.decision {
+        Decision::Go(approved) => approved,
+        Decision::Wait(wait) => {
+            let again = wait.again.map_or(Again::Never, Again::at);
+            cannot_delete(operator, key, app, &wait.why);
+            return Ok(again);
+        }
     };
     let due = due(approved.get(), &set, &live);
     if let Some(wait) = &due.waits {
@@ -210,8 +215,13 @@ async fn end_release(operator: &Operator, key: &Key, app: &Application, state: &
         let message = "the Application is being deleted";
         closed = release::finish(operator, key, app, open, Phase::Superseded, message).await;
     }
+    if let Some(open) = state.waiting.as_mut().filter(|_| closed.is_ok()) {
+        let message = "the Application is being deleted";
+        closed = release::finish(operator, key, app, open, Phase::Superseded, message).await;
+        operator.note_waiting(key, Vec::new());
+    }
     match closed {
-        Ok(()) => state.open = None,
+        Ok(()) => (state.open, state.waiting) = (None, None),
         Err(error) => tracing::warn!(application = %key, %error, "an unfinished Release could not be closed"),
     }
 }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tidegate_api::application::Quarantined;
-use tidegate_api::{Application, Suspend};
+use tidegate_api::{Application, Approval, Override, Suspend};
 use tidegate_core::gate::{
     AfterState, ApprovalFacts, Asking, FreezeFacts, OverrideFacts, Question, RevisionFacts,
 };
@@ -33,27 +35,51 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
-    /// What the policies of an Application know without looking at a commit: enough for all but a release.
+    /// What is known without looking at a commit: enough for all but a release.
     pub(crate) fn gather(
         operator: &Operator,
         key: &Key,
         app: &Application,
         inventory: Option<&InventorySet>,
     ) -> Self {
-        let _ = operator;
         let status = app.status.as_ref();
+        let application = operator.policies.facts(key, app.metadata.labels.as_ref());
+        let freezes = operator
+            .policies
+            .freezes_of(&application, &operator.settings.namespace);
         Self {
-            application: ApplicationFacts {
-                namespace: key.namespace.clone(),
-                name: key.name.clone(),
-                labels: app.metadata.labels.clone().unwrap_or_default(),
-                ..ApplicationFacts::default()
-            },
+            policies: operator.policies.binding(&application),
+            application,
             applied: inventory.map_or(0, |set| set.kept().count()),
+            require_policy: operator.settings.require_policy,
             suspend: app.spec.suspend.clone(),
+            overrides: overrides(operator, key),
+            freezes: freezes
+                .into_iter()
+                .map(|(name, freeze)| FreezeFacts {
+                    name,
+                    spec: freeze.spec.clone(),
+                })
+                .collect(),
             quarantined: status.map(|s| s.quarantined.clone()).unwrap_or_default(),
             ..Self::default()
         }
+    }
+
+    /// Adds the Approvals of a Release.
+    pub(crate) fn of_release(&mut self, operator: &Operator, key: &Key, release: &str) {
+        self.release = Some(release.to_owned());
+        let of =
+            |at: &Key, approval: &Approval| at.namespace == key.namespace && approval.spec.release == release;
+        let mut found: Vec<ApprovalFacts> = operator.policies.approvals.gather(|at, approval| {
+            of(at, approval).then(|| ApprovalFacts {
+                name: at.name.clone(),
+                created: created(approval.metadata.creation_timestamp.as_ref()),
+                spec: approval.spec.clone(),
+            })
+        });
+        found.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        self.approvals = found;
     }
 
     /// The question about one plan.
@@ -75,4 +101,26 @@ impl Facts {
             unguarded: self.unguarded.as_deref(),
         }
     }
+}
+
+/// The Overrides of an Application: those of its namespace, and those of the operator's that name it.
+fn overrides(operator: &Operator, key: &Key) -> Vec<OverrideFacts> {
+    let home = &operator.settings.namespace;
+    let of = |at: &Key, over: &Override| match &over.spec.namespace {
+        None => at.namespace == key.namespace,
+        Some(namespace) => *namespace == key.namespace && at.namespace == *home,
+    };
+    let mut found: Vec<OverrideFacts> = operator.policies.overrides.gather(|at, over| {
+        (over.spec.application == key.name && of(at, over)).then(|| OverrideFacts {
+            name: at.name.clone(),
+            created: created(over.metadata.creation_timestamp.as_ref()),
+            spec: over.spec.clone(),
+        })
+    });
+    found.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+    found
+}
+
+fn created(time: Option<&Time>) -> Timestamp {
+    time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
 }

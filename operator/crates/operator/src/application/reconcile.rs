@@ -20,7 +20,7 @@ use crate::application::relocate::is_elsewhere;
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, finalize, handover, health, relations, release, site, verify};
+use crate::application::{AppState, finalize, handover, health, relations, release, site, verify, waiting};
 use crate::source::{mirrored, requested_at};
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
@@ -264,13 +264,20 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
                 relations::hold(turn, state, progress);
             }
             _ => {
-                let again = act(turn, state, edits, rendered).await?;
+                let acted = act(turn, state, edits, rendered).await?;
                 note_acted(turn, state);
-                return Ok(again);
+                if !is_held(state) {
+                    return Ok(acted);
+                }
+                again = acted;
             }
         },
         Known::Unchanged => recover(state),
-        Known::Refused(problems) => deny(turn, state, edits, &problems).await?,
+        Known::Refused(problems) => {
+            let why = format!("{} came, and is refused", status::shown(&turn.source.revision));
+            waiting::supersede(turn, state, &why).await?;
+            deny(turn, state, edits, &problems).await?;
+        }
         Known::Failed(progress) => again = look_again(turn, state, progress),
     }
     let others_moved = handover::is_conflict(state) || handover::kept_moved(turn, state);
@@ -282,13 +289,18 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
     Ok(settle(turn, state, edits).await?.sooner(again))
 }
 
+/// True when the newest set is admitted and waits.
+fn is_held(state: &AppState) -> bool {
+    state.newest.as_ref().is_some_and(|newest| newest.held)
+}
+
 /// An admitted commit needs no second look once all of it is written, or is given up until a person moves.
 fn note_acted(turn: &Turn<'_>, state: &mut AppState) {
     let moving = is_elsewhere(state, turn.target);
     let waits = matches!(state.progress, Some(Progress::Waiting { .. }));
     let written = state.open.as_ref().is_none_or(|open| !open.being_written());
     if let Some(newest) = &mut state.newest {
-        newest.acted = written && !waits && !moving;
+        newest.acted = written && !waits && !moving && !newest.held;
         if newest.acted {
             newest.admitted = None;
         }

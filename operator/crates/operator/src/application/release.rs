@@ -77,7 +77,8 @@ impl Open {
         let time = Some(now.to_string());
         let times = &mut self.status.times;
         match phase {
-            Phase::Planned | Phase::Waiting => times.planned.clone_from(&time),
+            Phase::Planned => times.planned.clone_from(&time),
+            Phase::Waiting => {}
             Phase::Applying => times.approved.clone_from(&time),
             Phase::Verifying => times.applied.clone_from(&time),
             Phase::Succeeded => times.healthy.clone_from(&time),
@@ -201,8 +202,8 @@ pub(crate) async fn open(
     })
 }
 
-/// Picks up what an earlier process left unfinished, whatever the newest commit is by now: the newest Release that brings
-/// a set goes on, the others are closed.
+/// Picks up what an earlier process left unfinished, whatever the newest commit is by now: the newest Release that had
+/// begun goes on, the newest that waits goes on waiting, the others are closed.
 pub(crate) async fn resume(
     operator: &Operator,
     key: &Key,
@@ -218,17 +219,27 @@ pub(crate) async fn resume(
     let ours = |r: &Release| {
         r.spec.set_digest.is_some() && Some(&r.spec.application_uid) == app.metadata.uid.as_ref()
     };
-    let newest = unfinished.iter().position(ours).map(|at| unfinished.remove(at));
+    let mut take = |which: &dyn Fn(&Release) -> bool| {
+        let at = unfinished.iter().position(|r| ours(r) && which(r))?;
+        Some(unfinished.remove(at))
+    };
+    // One that waits may stand beside one that has begun before it.
+    let (waiting, begun) = (take(&waits), take(&|r| !waits(r)));
     for stray in unfinished {
         close_stray(operator, key, app, stray).await?;
     }
-    state.open = newest.map(reopened);
+    state.open = begun.map(reopened);
+    state.waiting = waiting.map(reopened);
     state.resumed = true;
     Ok(())
 }
 
 fn is_final(release: &Release) -> bool {
     release.status.as_ref().is_some_and(|s| s.phase.is_final())
+}
+
+fn waits(release: &Release) -> bool {
+    release.status.as_ref().is_some_and(|s| s.phase == Phase::Waiting)
 }
 
 async fn close_stray(
