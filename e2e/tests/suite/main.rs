@@ -15,6 +15,7 @@ mod drift_upkeep;
 mod expressions;
 mod faults;
 mod flaky;
+mod gates;
 mod handover;
 mod health;
 mod hooks;
