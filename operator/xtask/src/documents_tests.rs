@@ -157,3 +157,40 @@ fn what_is_run_on_the_oldest_kubernetes_exists() {
         );
     }
 }
+
+#[test]
+fn the_recipes_of_the_policies_page_are_the_files_that_the_tests_run() {
+    let page = read("docs/policies.md");
+    let shown: BTreeSet<&str> = page
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    let mut files = BTreeSet::new();
+    for entry in fs::read_dir(root().join("manifests/policies")).unwrap() {
+        files.insert(fs::read_to_string(entry.unwrap().path()).unwrap());
+    }
+    assert_eq!(files.len(), 5);
+    assert_eq!(shown, files.iter().map(String::as_str).collect());
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() {
+    let mut pages = vec!["README.md".to_owned(), "ARCHITECTURE.md".to_owned()];
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        pages.push(format!("docs/{}", entry.unwrap().file_name().to_string_lossy()));
+    }
+    let mut broken = Vec::new();
+    for page in pages {
+        let text = read(&page);
+        let folder = root().join(&page);
+        let folder = folder.parent().unwrap();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let path = link.split('#').next().unwrap_or_default();
+            if !path.is_empty() && !path.contains("://") && !folder.join(path).exists() {
+                broken.push(format!("{page}: {link}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+}
