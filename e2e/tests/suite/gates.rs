@@ -130,3 +130,71 @@ async fn edited_is_put_back(shop: &Shop, times: i64) -> Result<()> {
     assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "1");
     Ok(())
 }
+
+/// ConfigMaps with this key are refused by an admission policy of the test's own, in this namespace alone.
+async fn refusing(shop: &Shop) -> Result<()> {
+    let ns = &shop.ns;
+    let policy = format!(
+        "apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicy\nmetadata: {{name: {ns}}}\nspec:\n  \
+         matchConstraints: {{resourceRules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [configmaps]}}]}}\n  \
+         validations: [{{expression: \"!has(object.data) || !('forbidden' in object.data)\", message: no such key here}}]\n---\n\
+         apiVersion: admissionregistration.k8s.io/v1\nkind: ValidatingAdmissionPolicyBinding\nmetadata: {{name: {ns}}}\nspec:\n  \
+         policyName: {ns}\n  validationActions: [Deny]\n  \
+         matchResources: {{namespaceSelector: {{matchLabels: {{kubernetes.io/metadata.name: {ns}}}}}}}\n"
+    );
+    shop.cluster.apply(&policy).await?;
+    let try_it = [
+        "create",
+        "configmap",
+        "probe",
+        "--from-literal=forbidden=x",
+        "--dry-run=server",
+    ];
+    tidegate_e2e::wait::until(STEP, "the admission policy to be active", || async {
+        match shop.kubectl(&try_it).await {
+            Err(error) if error.to_string().contains("no such key here") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn what_admission_refuses_is_known_before_anything_is_written() -> Result<()> {
+    let shop = Shop::open("rehearsed").await?;
+    refusing(&shop).await?;
+    shop.put("a.yaml", &map("a", "1"))?;
+    let good = shop.push("good")?;
+    shop.deploy("dryRun: Always").await?;
+    shop.released(&good).await?;
+    shop.put("a.yaml", &map("a", "2"))?;
+    shop.put("b.yaml", &map("b", "1").replace("key:", "forbidden:"))?;
+    let bad = shop.push("one of two is refused")?;
+    let denied = shop.phase(&bad, "Denied").await?;
+    let failed = &denied["status"]["results"]["failed"][0];
+    assert_eq!(failed["object"], format!("ConfigMap {}/b", shop.ns), "{denied}");
+    let message = text(&failed["message"]);
+    assert!(
+        message.contains("no such key here") && text(&failed["location"]).contains("b.yaml:1"),
+        "{denied}"
+    );
+    assert_eq!(
+        shop.get("configmaps/a").await?["data"]["key"],
+        "1",
+        "nothing of it was applied"
+    );
+
+    // A policy that binds it asks for the same.
+    shop.patch_app("shop", &json!({"spec": {"dryRun": "WhenPolicied"}}))
+        .await?;
+    policy(&shop, true).await?;
+    shop.put("c.yaml", &map("c", "1"))?;
+    let worse = shop.push("still refused")?;
+    shop.phase(&worse, "Denied").await?;
+    assert_eq!(shop.get("configmaps/c").await?, Value::Null);
+    shop.cut("b.yaml")?;
+    let fixed = shop.push("without it")?;
+    shop.released(&fixed).await?;
+    assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "2");
+    Ok(())
+}

@@ -65,6 +65,10 @@ pub struct ApplicationSpec {
     /// What happens when a live object is edited by somebody else.
     #[serde(default)]
     pub drift: Drift,
+    /// When each change is sent to the API server before the release, with the wish that nothing is stored, so that what
+    /// admission refuses is known before anything is written. One more request for each changed object.
+    #[serde(default)]
+    pub dry_run: DryRun,
     /// Applications of the same namespace that go first: while one of them is not ready, or behind on the commit, no
     /// release of this one begins. What runs is kept.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -270,6 +274,18 @@ pub enum DriftMode {
     Report,
     /// Neither.
     Ignore,
+}
+
+/// When changes are rehearsed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum DryRun {
+    /// When a policy binds the Application, or `force` is set.
+    #[default]
+    WhenPolicied,
+    /// Before each release.
+    Always,
+    /// Never: what admission refuses fails the release while it is being written.
+    Never,
 }
 
 /// What goes first.

@@ -8,6 +8,7 @@ mod established;
 mod over;
 mod prove;
 mod recreate;
+mod rehearse;
 mod remove;
 mod report;
 mod rewrite;

@@ -16,6 +16,7 @@ mod newest;
 mod outcome;
 mod part;
 mod reconcile;
+mod rehearse;
 mod relations;
 mod release;
 mod relocate;
@@ -76,6 +77,8 @@ pub(crate) struct AppState {
     pub(crate) open: Option<release::Open>,
     /// The release that a gate holds.
     pub(crate) waiting: Option<release::Open>,
+    /// Digest of the plan that the API server was found to accept.
+    pub(crate) rehearsed: Option<String>,
     /// The record of a refused commit that could not be written whole yet.
     pub(crate) denying: Option<release::Open>,
     /// What keeps the newest commit from being looked at or applied; it goes before `progress`.

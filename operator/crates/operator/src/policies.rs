@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tidegate_api::{Approval, Freeze, Override};
+use tidegate_api::{Application, Approval, Freeze, Override};
 use tidegate_core::policy::{ApplicationFacts, CompiledPolicy, PolicyName};
 use tidegate_core::selector::{Labels, selects};
 
@@ -145,6 +145,12 @@ impl Policies {
 }
 
 impl Operator {
+    /// True when a policy binds an Application.
+    pub(crate) fn is_bound(&self, key: &Key, app: &Application) -> bool {
+        let facts = self.policies.facts(key, app.metadata.labels.as_ref());
+        !self.policies.binding(&facts).is_empty()
+    }
+
     /// Notes which policies an Application waits for, and has their status show it.
     pub(crate) fn note_waiting(&self, app: &Key, policies: Vec<String>) {
         if self.policies.wait(app, policies) {

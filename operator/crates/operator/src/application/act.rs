@@ -6,7 +6,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tidegate_api::release::{Failure, Phase, Trigger};
 use tidegate_core::desired::Rendered;
-use tidegate_core::gate::{self, Approved, Asking, Decision};
 use tidegate_core::handover::spare;
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
@@ -19,12 +18,13 @@ use tidegate_core::status::Progress;
 use crate::application::deny::trigger;
 use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
-use crate::application::fail::{Fault, end, fail, recall};
-use crate::application::gate::Facts;
+use crate::application::fail::{Fault, end, fail, failed_before, hook_failed_before, recall};
+use crate::application::gate::go_on_with;
 use crate::application::handover::{self, Me};
 use crate::application::hooks::{Ran, run_hooks};
 use crate::application::part::{DELETION_HELD, carry_out_due, go_on, note_attempt};
 use crate::application::reconcile::settle;
+use crate::application::rehearse::is_refused;
 use crate::application::relations::place;
 use crate::application::release::{self, Open};
 use crate::application::relocate::{is_elsewhere, leave_former};
@@ -159,6 +159,9 @@ async fn held_beside(
         return Ok(None);
     }
     let plan = make_plan(turn, state, rendered).await?;
+    if is_refused(turn, state, edits, &plan).await? {
+        return Ok(Some(Again::Never));
+    }
     let trigger = cause(turn, state, rendered);
     let (answer, said) = waiting::consult(turn, state, rendered, plan).await?;
     let Err(wait) = answer else { return Ok(None) };
@@ -253,38 +256,6 @@ fn is_given_up(turn: &Turn<'_>, state: &mut AppState, same: bool, plan: &Plan) -
     let status = turn.app.status.as_ref();
     let failed = same && status.is_some_and(|s| s.display.phase == Phase::Failed.as_str());
     failed && !turn.asked && !state.moved && !handover::conflict_is_over(turn, state, plan)
-}
-
-/// After a restart: the same set failed before, and is not tried again until somebody asks or commits.
-fn failed_before(turn: &Turn<'_>) -> Progress {
-    let release = record::release_name(
-        &turn.key.name,
-        turn.app.status.as_ref().map_or(0, |s| s.last_sequence),
-    );
-    let message = format!(
-        "Release {release} could not be applied as a whole; see `kubectl describe releases.tidegate.io {release}`, then commit a fix or annotate the Application with a new tidegate.io/requestedAt"
-    );
-    Progress::Failed {
-        reason: "ApplyFailed",
-        message,
-        stalled: true,
-    }
-}
-
-/// After a restart: as [`failed_before`], where a hook alone failed.
-fn hook_failed_before(turn: &Turn<'_>, hook: &hook::Hook) -> Progress {
-    let sequence = turn.app.status.as_ref().map_or(0, |s| s.last_sequence);
-    let release = record::release_name(&turn.key.name, sequence);
-    let message = format!(
-        "{} hook {} failed in Release {release}; see `kubectl describe releases.tidegate.io {release}`, then commit a fix or annotate the Application with a new tidegate.io/requestedAt",
-        hook.point.as_str(),
-        hook.job.id
-    );
-    Progress::Failed {
-        reason: "HookFailed",
-        message,
-        stalled: true,
-    }
 }
 
 /// Plans, and where git allows that objects are made anew, once more with what the API server said about them.
@@ -414,6 +385,9 @@ async fn release_plan(
             Err(fault) => return fail(turn, state, edits, fault, Vec::new()).await,
         },
         None => {
+            if is_refused(turn, state, edits, &plan).await? {
+                return Ok(Again::Never);
+            }
             let trigger = cause(turn, state, &rendered);
             match waiting::consult(turn, state, &rendered, plan).await? {
                 (Ok(approved), said) => {
@@ -469,19 +443,6 @@ async fn release_plan(
     // Whoever has what this one wants is waited for from here on; it may have let go in the meantime.
     let over = state.open.is_none() && handover::note_conflict(turn, state, approved.get(), &conflicts);
     Ok(if over { again.sooner(SOON) } else { again })
-}
-
-/// Asks the gates that stay on guard while a release is carried out.
-fn go_on_with(turn: &Turn<'_>, state: &AppState, plan: Plan) -> Result<Approved<Plan>, Fault> {
-    let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
-    match gate::decide(plan, &facts.question(Asking::Begun), Timestamp::now()).decision {
-        Decision::Go(approved) => Ok(approved),
-        Decision::Wait(wait) => Err(Fault {
-            reason: "WindowClosed",
-            message: format!("it was cut off: {}", wait.why),
-            applied: false,
-        }),
-    }
 }
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.

@@ -4,7 +4,7 @@ use tidegate_api::release::{Failure, Phase};
 use tidegate_core::desired::Rendered;
 use tidegate_core::hook::{self, Point, has_begun};
 use tidegate_core::inventory::InventorySet;
-use tidegate_core::record::failure_line;
+use tidegate_core::record::{self, failure_line};
 use tidegate_core::status::Progress;
 
 use crate::application::AppState;
@@ -77,6 +77,38 @@ pub(crate) fn recall(open: &mut Open, rendered: &Rendered, set: &InventorySet) {
         message: open.status.display.message.clone(),
         applied: open.status.times.applied.is_some() && !hook,
     });
+}
+
+/// After a restart: the same set failed before, and is not tried again until somebody asks or commits.
+pub(crate) fn failed_before(turn: &Turn<'_>) -> Progress {
+    let release = record::release_name(
+        &turn.key.name,
+        turn.app.status.as_ref().map_or(0, |s| s.last_sequence),
+    );
+    let message = format!(
+        "Release {release} could not be applied as a whole; see `kubectl describe releases.tidegate.io {release}`, then commit a fix or annotate the Application with a new tidegate.io/requestedAt"
+    );
+    Progress::Failed {
+        reason: "ApplyFailed",
+        message,
+        stalled: true,
+    }
+}
+
+/// After a restart: as [`failed_before`], where a hook alone failed.
+pub(crate) fn hook_failed_before(turn: &Turn<'_>, hook: &hook::Hook) -> Progress {
+    let sequence = turn.app.status.as_ref().map_or(0, |s| s.last_sequence);
+    let release = record::release_name(&turn.key.name, sequence);
+    let message = format!(
+        "{} hook {} failed in Release {release}; see `kubectl describe releases.tidegate.io {release}`, then commit a fix or annotate the Application with a new tidegate.io/requestedAt",
+        hook.point.as_str(),
+        hook.job.id
+    );
+    Progress::Failed {
+        reason: "HookFailed",
+        message,
+        stalled: true,
+    }
 }
 
 async fn close(

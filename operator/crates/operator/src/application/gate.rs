@@ -8,11 +8,16 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tidegate_api::application::Quarantined;
 use tidegate_api::{Application, Approval, Override, Suspend};
 use tidegate_core::gate::{
-    AfterState, ApprovalFacts, Asking, FreezeFacts, OverrideFacts, Question, RevisionFacts,
+    self, AfterState, ApprovalFacts, Approved, Asking, Decision, FreezeFacts, OverrideFacts, Question,
+    RevisionFacts,
 };
 use tidegate_core::inventory::InventorySet;
+use tidegate_core::plan::Plan;
 use tidegate_core::policy::{ApplicationFacts, CompiledPolicy, PolicyName};
 
+use crate::application::AppState;
+use crate::application::fail::Fault;
+use crate::application::turn::Turn;
 use crate::state::Operator;
 use crate::store::Key;
 
@@ -123,4 +128,17 @@ fn overrides(operator: &Operator, key: &Key) -> Vec<OverrideFacts> {
 
 fn created(time: Option<&Time>) -> Timestamp {
     time.map_or(Timestamp::UNIX_EPOCH, |time| time.0)
+}
+
+/// Asks the gates that stay on guard while a release is carried out.
+pub(crate) fn go_on_with(turn: &Turn<'_>, state: &AppState, plan: Plan) -> Result<Approved<Plan>, Fault> {
+    let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
+    match gate::decide(plan, &facts.question(Asking::Begun), Timestamp::now()).decision {
+        Decision::Go(approved) => Ok(approved),
+        Decision::Wait(wait) => Err(Fault {
+            reason: "WindowClosed",
+            message: format!("it was cut off: {}", wait.why),
+            applied: false,
+        }),
+    }
 }

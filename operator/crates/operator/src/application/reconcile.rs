@@ -12,7 +12,7 @@ use tidegate_core::ownership::Owner;
 use tidegate_core::status::{Notes, Observed, Progress, observe};
 use tracing::Instrument as _;
 
-use crate::application::act::{act, begins_release};
+use crate::application::act::{act, begins_release, is_older};
 use crate::application::deny::deny;
 use crate::application::drift::{explain, needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
@@ -266,7 +266,7 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
             _ => {
                 let acted = act(turn, state, edits, rendered).await?;
                 note_acted(turn, state);
-                if !is_held(state) {
+                if !is_older(state) {
                     return Ok(acted);
                 }
                 again = acted;
@@ -287,11 +287,6 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
         return Ok(act(turn, state, edits, rendered).await?.sooner(again));
     }
     Ok(settle(turn, state, edits).await?.sooner(again))
-}
-
-/// True when the newest set is admitted and waits.
-fn is_held(state: &AppState) -> bool {
-    state.newest.as_ref().is_some_and(|newest| newest.held)
 }
 
 /// An admitted commit needs no second look once all of it is written, or is given up until a person moves.

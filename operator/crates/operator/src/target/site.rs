@@ -17,6 +17,7 @@ use tidegate_core::live::LiveRecord;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
 use tidegate_core::plan::Plan;
+use tidegate_core::problem::Problem;
 use tidegate_core::recreate::Candidate;
 use tidegate_core::standing::Claim;
 use tokio::sync::mpsc;
@@ -98,6 +99,16 @@ impl Site {
     ) -> Result<BTreeSet<ObjectId>, String> {
         let found = self.actor()?.immutable(candidates, &self.catalog(), owner).await;
         found.map_err(|e| e.to_string())
+    }
+
+    /// What the API server refuses of a plan, asked without changing anything.
+    pub(crate) async fn rehearse(&self, plan: &Plan) -> Result<Vec<Problem>, String> {
+        let refused = self.actor()?.rehearse(plan, &self.catalog()).await;
+        let refused = refused.map_err(|e| e.to_string())?;
+        Ok(refused
+            .iter()
+            .flat_map(|failure| failure.problems().cloned())
+            .collect())
     }
 
     /// Those of the objects that are there and are not ours.
