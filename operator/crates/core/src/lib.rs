@@ -42,3 +42,4 @@ pub mod status;
 pub mod strip;
 pub mod takeover;
 pub mod wave;
+pub mod windows;
