@@ -10,9 +10,6 @@ mod text;
 mod timeline;
 mod zone;
 
-use std::collections::BTreeMap;
-
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidegate_api::policy::Window;
 
@@ -22,6 +19,7 @@ use cron::Line;
 use recurrence::Recurrence;
 use text::shown;
 use timeline::{Search, Timeline};
+use zone::Zones;
 
 /// Most windows that one policy has; the schema of `spec.windows` says the same.
 pub const MAX_WINDOWS: usize = 64;
@@ -102,7 +100,7 @@ impl Windows {
             let message = format!("{} windows; a policy has at most {MAX_WINDOWS}", windows.len());
             return Err(vec![problem("spec.windows".to_owned(), message)]);
         }
-        let mut zones = BTreeMap::new();
+        let mut zones = Zones::default();
         let mut all = Vec::new();
         for (index, window) in windows.iter().enumerate() {
             all.extend(read_one(index, window, &mut zones, &mut problems));
@@ -133,15 +131,20 @@ impl Windows {
             let until = timeline.closing(now, &mut search);
             return State::Open { until };
         }
+        let starts = timeline.allow_ever_starts();
         let denied = timeline.denied(now, &mut search);
-        let opens = timeline.opening(now, &mut search);
+        let opens = match denied {
+            Some((_, end)) if end >= search.limit => Next::Never,
+            Some((_, end)) => timeline.opening(end, &mut search),
+            None => timeline.opening(now, &mut search),
+        };
         let allowed = opens.at().and_then(|at| timeline.allowed_by(at, &mut search));
         let reason = match denied {
             Some((index, end)) => {
                 let end = Some(end).filter(|end| *end < search.limit);
                 self.denied_text(index, end, opens, allowed)
             }
-            None if timeline.allow_ever_starts() => self.closed_text(opens, allowed),
+            None if starts => self.closed_text(opens, allowed),
             None => self.never_text(),
         };
         let by = denied.map(|(index, _)| index).or(allowed);
@@ -174,7 +177,7 @@ pub fn next_common_opening(all: &[&Windows], now: Timestamp) -> Next {
 fn read_one(
     index: usize,
     window: &Window,
-    zones: &mut BTreeMap<&'static str, TimeZone>,
+    zones: &mut Zones,
     problems: &mut Vec<Problem>,
 ) -> Option<Recurrence> {
     let mut fault = |field: &str, message: String| {
@@ -186,14 +189,15 @@ fn read_one(
     let duration = read_duration(&window.duration)
         .map_err(|why| fault("duration", why))
         .ok();
-    let (zone_name, zone) = zone::find(&window.time_zone)
+    let (zone_name, zone) = zones
+        .find(&window.time_zone)
         .map_err(|why| fault("timeZone", why))
         .ok()?;
     Some(Recurrence {
         kind: window.kind,
         line: line?,
         duration: duration?,
-        zone: zones.entry(zone_name).or_insert(zone).clone(),
+        zone,
         zone_name,
         schedule: window.schedule.trim().to_owned(),
         lasts: window.duration.clone(),

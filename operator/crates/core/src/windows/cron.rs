@@ -6,10 +6,13 @@
 
 use jiff::civil::Date;
 
-use super::field::{DAY, HOUR, MINUTE, MONTH, WEEKDAY};
+use super::field::{DAY, Field, HOUR, MINUTE, MONTH, WEEKDAY};
 
 /// Minutes in a day.
 pub(super) const DAY_MINUTES: u16 = 24 * 60;
+
+/// Most bytes of a line, as the schema of `schedule` has it.
+const LONGEST_LINE: usize = 256;
 
 /// A day and a minute of it, 0 to 1439, on a clock that is never changed. 1440 stands for "after the last".
 pub(super) type Civil = (Date, u16);
@@ -34,7 +37,7 @@ pub(super) struct Line {
     weekdays: u64,
     /// Both days are restricted, so that either is enough: the classic rule of cron.
     either_day: bool,
-    /// The hour is `*` or `*/n`: it goes by the hours that pass, not by what the clock is set to.
+    /// The hour is `*` or `*/n`: hours that pass are meant, and one that the clock shows twice comes twice.
     pub(super) every_hour: bool,
     /// The longest time between two starts on one day, in minutes; 0 when there is only one.
     pub(super) longest_pause: u16,
@@ -47,6 +50,9 @@ impl Line {
     /// What is wrong and what to write instead, without the line itself.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         let text = text.trim();
+        if text.len() > LONGEST_LINE {
+            return Err(format!("{} bytes; write at most {LONGEST_LINE}", text.len()));
+        }
         if text.starts_with('@') {
             let known = NICKNAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
             let Some((_, line)) = known else {
@@ -67,15 +73,16 @@ impl Line {
                 fields.len()
             ));
         };
-        let starred = |field: &str| field.starts_with('*');
+        days_read_in_one_way(&DAY, day, weekday)?;
+        days_read_in_one_way(&WEEKDAY, weekday, day)?;
         let mut line = Self {
             minutes: MINUTE.read(minute)?,
             hours: HOUR.read(hour)?,
             days: DAY.read(day)?,
             months: MONTH.read(month)?,
             weekdays: WEEKDAY.read(weekday)?,
-            either_day: !starred(day) && !starred(weekday),
-            every_hour: starred(hour),
+            either_day: day != "*" && weekday != "*",
+            every_hour: hour.starts_with('*'),
             longest_pause: 0,
         };
         line.longest_pause = line.find_longest_pause();
@@ -178,6 +185,18 @@ impl Line {
         }
         longest
     }
+}
+
+/// Crons differ on whether `*/2` is a restriction that makes the two days either-or.
+fn days_read_in_one_way(field: &Field, text: &str, other: &str) -> Result<(), String> {
+    if !text.contains('*') || text == "*" || other == "*" {
+        return Ok(());
+    }
+    Err(format!(
+        "{} `{text}` beside another day reads in two ways; write {} for `{text}` to mean either of the two days",
+        field.name,
+        text.replace('*', &field.whole())
+    ))
 }
 
 fn has<N: Into<i32>>(set: u64, number: N) -> bool {

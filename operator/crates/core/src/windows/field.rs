@@ -3,6 +3,8 @@
 //! What reads in two ways is refused with what to write instead, rather than given a meaning: a window that opens at an
 //! hour nobody meant is found out too late.
 
+use super::shown;
+
 /// Which field: its name for people, its bounds and its names.
 pub(super) struct Field {
     pub(super) name: &'static str,
@@ -154,11 +156,12 @@ impl Field {
             }
             None => format!("write {}", self.allowed()),
         };
-        Err(format!("`{text}` is not a {}; {hint}", self.name))
+        let article = if self.name.starts_with('h') { "an" } else { "a" };
+        Err(format!("`{}` is not {article} {}; {hint}", shown(text), self.name))
     }
 
     fn out_of_bounds(&self, text: &str, side: &str, bound: u8) -> String {
-        format!("{} {text} is {side} {bound}; write {}", self.name, self.allowed())
+        format!("{} {} is {side} {bound}; write {}", self.name, shown(text), self.allowed())
     }
 
     fn allowed(&self) -> String {
@@ -170,6 +173,11 @@ impl Field {
             (Some(first), Some(last)) => format!("{low} to {high} or {first} to {last}"),
             _ => format!("{low} to {high}"),
         }
+    }
+
+    /// What `*` stands for.
+    pub(super) fn whole(&self) -> String {
+        format!("{}-{}", self.low, self.last())
     }
 
     /// The highest value that is not another name of the lowest.

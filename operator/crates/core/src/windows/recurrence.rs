@@ -2,9 +2,9 @@
 //!
 //! - A start is a minute that the clock of the zone shows. One that the clock leaves out when it is put forward comes with
 //!   the change; one that it shows twice when it is put back comes the first time. So what is named by its hour comes
-//!   once on each day that has it, whatever is done to clocks.
-//! - Where the hour is `*` or `*/n` the hours that pass count: the hour that comes twice has its starts twice and the hour
-//!   that is left out has none. Otherwise `0 * * * *` for `1h` would leave out an hour in autumn.
+//!   once on each day of the calendar, whatever is done to clocks.
+//! - Where the hour is `*` or `*/n`, a start that the clock shows twice comes twice: hours that pass are meant, and
+//!   `0 * * * *` for `1h` would leave out one of them in autumn.
 //! - A duration is time that passes, not what the clock shows: `8h` are eight hours on every day of the year.
 
 use jiff::tz::TimeZone;

