@@ -1,8 +1,9 @@
 //! What people read.
 
+use tidegate_api::policy::WindowKind;
 use tidegate_core::windows::State;
 
-use super::{allow, deny, read, time};
+use super::{allow, deny, read, time, window};
 
 #[test]
 fn one_line_says_why_and_until_when() {
@@ -76,4 +77,40 @@ fn one_line_says_why_and_until_when() {
             assert_eq!(reason, said);
         }
     }
+}
+
+/// The windows on the page for people can be read and are what it says beside them.
+#[test]
+fn the_page_says_what_is() {
+    let page = include_str!("../../../../../docs/windows.md");
+    let value = |line: &str, key: &str| {
+        let rest = line.split(&format!("{key}: ")).nth(1).unwrap_or("UTC");
+        rest.trim_matches('"').split(['"', ',', '}']).next().unwrap().to_owned()
+    };
+    let written: Vec<_> = page
+        .lines()
+        .filter(|line| line.contains("{kind:"))
+        .map(|line| {
+            let kind = if value(line, "kind") == "Deny" { WindowKind::Deny } else { WindowKind::Allow };
+            let schedule = value(line, "schedule");
+            window(kind, &schedule, &value(line, "duration"), &value(line, "timeZone"))
+        })
+        .collect();
+    let [weekdays, friday, november, always] = written.as_slice() else {
+        panic!("{written:?}");
+    };
+    let policy = read(&[weekdays.clone(), friday.clone(), november.clone()]);
+    for (now, open) in [
+        ("2026-12-03T15:59:00Z", true),  // Thursday
+        ("2026-12-04T10:59:00Z", true),  // Friday
+        ("2026-12-04T11:00:00Z", false),
+        ("2026-12-05T10:00:00Z", false), // Saturday
+        ("2026-11-25T10:00:00Z", false), // Wednesday
+        ("2026-11-30T22:59:00Z", false),
+    ] {
+        assert_eq!(policy.is_open(time(now)), open, "{now}");
+    }
+    assert!(read(std::slice::from_ref(november)).is_open(time("2026-11-30T23:00:00Z")));
+    let always = read(std::slice::from_ref(always));
+    assert_eq!(always.describe(&always.state(time("2026-11-25T12:00:00Z"))), "open");
 }
