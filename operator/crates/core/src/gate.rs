@@ -228,6 +228,7 @@ fn lines(plan: &Plan, question: &Question<'_>, now: Timestamp) -> Vec<Line> {
         }
     }
     if question.asking == Asking::Release {
+        windows::say_together(&mut lines, question.policies, now);
         lines.extend(freeze::ask_freezes(question, now));
         lines.extend(quarantine::ask(plan, question));
         lines.extend(required(question));

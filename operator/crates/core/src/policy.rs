@@ -10,6 +10,7 @@ use tidegate_api::{ClusterReleasePolicySpec, ReleasePolicySpec};
 
 use crate::problem::Problem;
 use crate::selector::{Labels, selects, selects_or_lacks};
+use crate::windows::Windows;
 
 /// Which policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,8 @@ pub struct CompiledPolicy {
     pub namespace_selector: Option<LabelSelector>,
     /// For a cluster policy: what namespaces may release at all.
     pub allow: Option<Allow>,
+    /// Its windows; none when they cannot be used.
+    pub windows: Windows,
     /// What cannot be used of it. Such a policy is closed, never skipped.
     pub problems: Vec<Problem>,
 }
@@ -76,12 +79,18 @@ impl CompiledPolicy {
     }
 
     fn read(name: PolicyName, policy: &Policy) -> Self {
+        let mut problems = Vec::new();
+        let windows = Windows::read(&policy.windows).unwrap_or_else(|faults| {
+            problems.extend(faults);
+            Windows::default()
+        });
         Self {
             name,
             policy: policy.clone(),
             namespace_selector: None,
             allow: None,
-            problems: Vec::new(),
+            windows,
+            problems,
         }
     }
 

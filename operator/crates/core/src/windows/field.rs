@@ -157,11 +157,20 @@ impl Field {
             None => format!("write {}", self.allowed()),
         };
         let article = if self.name.starts_with('h') { "an" } else { "a" };
-        Err(format!("`{}` is not {article} {}; {hint}", shown(text), self.name))
+        Err(format!(
+            "`{}` is not {article} {}; {hint}",
+            shown(text),
+            self.name
+        ))
     }
 
     fn out_of_bounds(&self, text: &str, side: &str, bound: u8) -> String {
-        format!("{} {} is {side} {bound}; write {}", self.name, shown(text), self.allowed())
+        format!(
+            "{} {} is {side} {bound}; write {}",
+            self.name,
+            shown(text),
+            self.allowed()
+        )
     }
 
     fn allowed(&self) -> String {

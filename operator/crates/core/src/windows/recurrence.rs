@@ -60,7 +60,10 @@ impl Recurrence {
         let mut stretch = Stretch::at(&self.zone, at);
         let mut from = stretch.minute(at);
         // A day that the calendar leaves out is the most that a start is moved.
-        let oldest: Civil = (floor.to_zoned(self.zone.clone()).date().saturating_sub(2.days()), 0);
+        let oldest: Civil = (
+            floor.to_zoned(self.zone.clone()).date().saturating_sub(2.days()),
+            0,
+        );
         loop {
             let first = stretch.first(self.line.every_hour).max(oldest);
             if let Some(civil) = self.line.at_or_before(from, first) {

@@ -26,7 +26,11 @@ fn moment(at: Timestamp, zone: &TimeZone, name: &str) -> String {
     if name == "UTC" {
         return format!("{local} UTC");
     }
-    let day = if utc.date() == there.date() { "" } else { "%Y-%m-%d " };
+    let day = if utc.date() == there.date() {
+        ""
+    } else {
+        "%Y-%m-%d "
+    };
     format!("{local} {name} ({})", utc.strftime(&format!("{day}{clock}Z")))
 }
 
@@ -41,7 +45,9 @@ impl Windows {
         match state {
             State::Closed { reason, .. } => reason.clone(),
             State::Open { until: Next::At(at) } => format!("open until {}", self.moment(*at)),
-            State::Open { until: Next::NotBefore(at) } => {
+            State::Open {
+                until: Next::NotBefore(at),
+            } => {
                 format!("open at least until {}", self.moment(*at))
             }
             State::Open { until: Next::Never } => "open".to_owned(),
@@ -62,7 +68,12 @@ impl Windows {
 
     /// Outside of every Allow window, where none starts again.
     pub(super) fn never_text(&self) -> String {
-        let lines: Vec<String> = self.all.iter().filter(|w| w.allows()).map(Recurrence::shown).collect();
+        let lines: Vec<String> = self
+            .all
+            .iter()
+            .filter(|w| w.allows())
+            .map(Recurrence::shown)
+            .collect();
         let lines = match lines.as_slice() {
             [first, second, third, _, ..] => format!("{first}, {second}, {third} and others"),
             few => few.join(", "),
@@ -96,7 +107,9 @@ impl Windows {
 
     fn moment_of(&self, index: Option<usize>, at: Timestamp) -> String {
         let named = index.and_then(|index| self.all.get(index));
-        let window = named.or_else(|| self.all.iter().find(|w| w.allows())).or(self.all.first());
+        let window = named
+            .or_else(|| self.all.iter().find(|w| w.allows()))
+            .or(self.all.first());
         match window {
             Some(window) => moment(at, &window.zone, window.zone_name),
             None => moment(at, &TimeZone::UTC, "UTC"),

@@ -141,9 +141,11 @@ fn round_up(offset: Offset, at: Timestamp) -> Civil {
 }
 
 fn after(at: Timestamp) -> Timestamp {
-    at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MAX)
+    at.checked_add(SignedDuration::from_nanos(1))
+        .unwrap_or(Timestamp::MAX)
 }
 
 fn before(at: Timestamp) -> Timestamp {
-    at.checked_sub(SignedDuration::from_nanos(1)).unwrap_or(Timestamp::MIN)
+    at.checked_sub(SignedDuration::from_nanos(1))
+        .unwrap_or(Timestamp::MIN)
 }

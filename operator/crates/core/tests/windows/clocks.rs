@@ -32,15 +32,50 @@ fn nine_o_clock_is_nine_o_clock_before_and_after_a_change() {
 fn a_start_that_the_clock_leaves_out_comes_with_the_change() {
     for (schedule, zone, from, opens) in [
         // 02:00 becomes 03:00 at 01:00Z.
-        ("30 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),
-        ("0 2 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),
-        ("0 3 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T01:00:00Z"),
-        ("59 1 * * *", "Europe/Berlin", "2026-03-28T12:00:00Z", "2026-03-29T00:59:00Z"),
+        (
+            "30 2 * * *",
+            "Europe/Berlin",
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T01:00:00Z",
+        ),
+        (
+            "0 2 * * *",
+            "Europe/Berlin",
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T01:00:00Z",
+        ),
+        (
+            "0 3 * * *",
+            "Europe/Berlin",
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T01:00:00Z",
+        ),
+        (
+            "59 1 * * *",
+            "Europe/Berlin",
+            "2026-03-28T12:00:00Z",
+            "2026-03-29T00:59:00Z",
+        ),
         // 8 March 2026, 02:00 becomes 03:00 at 07:00Z.
-        ("30 2 * * *", "America/New_York", "2026-03-08T00:00:00Z", "2026-03-08T07:00:00Z"),
+        (
+            "30 2 * * *",
+            "America/New_York",
+            "2026-03-08T00:00:00Z",
+            "2026-03-08T07:00:00Z",
+        ),
         // 4 October 2026, 02:00 becomes 02:30 at 15:30Z of the day before.
-        ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00:00Z", "2026-10-03T15:30:00Z"),
-        ("45 2 * * *", "Australia/Lord_Howe", "2026-10-03T12:00:00Z", "2026-10-03T15:45:00Z"),
+        (
+            "15 2 * * *",
+            "Australia/Lord_Howe",
+            "2026-10-03T12:00:00Z",
+            "2026-10-03T15:30:00Z",
+        ),
+        (
+            "45 2 * * *",
+            "Australia/Lord_Howe",
+            "2026-10-03T12:00:00Z",
+            "2026-10-03T15:45:00Z",
+        ),
     ] {
         let windows = read(&[allow(schedule, "10m", zone)]);
         assert_eq!(
@@ -121,7 +156,10 @@ fn a_day_of_25_hours_is_an_hour_longer_than_24h() {
         ["open 2026-10-25T22:00:00Z"],
         "23:00 of the same Sunday"
     );
-    assert_eq!(changes(&day("25h"), "2026-10-24T23:00:00Z", 1), ["open 2026-10-25T23:00:00Z"]);
+    assert_eq!(
+        changes(&day("25h"), "2026-10-24T23:00:00Z", 1),
+        ["open 2026-10-25T23:00:00Z"]
+    );
 }
 
 #[test]
@@ -215,10 +253,19 @@ fn a_search_from_inside_the_hour_that_comes_twice() {
 #[test]
 fn zones_that_follow_no_rule_and_zones_without_whole_hours() {
     let kathmandu = read(&[allow("0 9 * * *", "1h", "Asia/Kathmandu")]);
-    assert_eq!(changes(&kathmandu, "2026-11-25T00:00:00Z", 1), ["open 2026-11-25T03:15:00Z"]);
+    assert_eq!(
+        changes(&kathmandu, "2026-11-25T00:00:00Z", 1),
+        ["open 2026-11-25T03:15:00Z"]
+    );
     let written_small = read(&[allow("0 9 * * *", "1h", "europe/berlin")]);
-    assert_eq!(changes(&written_small, "2026-11-25T00:00:00Z", 1), ["open 2026-11-25T08:00:00Z"]);
+    assert_eq!(
+        changes(&written_small, "2026-11-25T00:00:00Z", 1),
+        ["open 2026-11-25T08:00:00Z"]
+    );
     // Past the tables of 2037 the rule of the zone goes on.
     let later = read(&[allow("0 9 1 7 *", "1h", "Europe/Berlin")]);
-    assert_eq!(changes(&later, "2061-01-01T00:00:00Z", 1), ["open 2061-07-01T07:00:00Z"]);
+    assert_eq!(
+        changes(&later, "2061-01-01T00:00:00Z", 1),
+        ["open 2061-07-01T07:00:00Z"]
+    );
 }

@@ -9,7 +9,10 @@ use super::{allow, deny, outlook, read, time};
 #[test]
 fn windows_that_miss_each_other_by_a_minute_end_the_search_in_time() {
     let now = time("2026-11-25T12:00:00Z");
-    let windows = read(&[allow("*/2 * * * *", "1m", "UTC"), deny("*/2 * * * *", "1m", "UTC")]);
+    let windows = read(&[
+        allow("*/2 * * * *", "1m", "UTC"),
+        deny("*/2 * * * *", "1m", "UTC"),
+    ]);
     let (open, next) = outlook(&windows, now);
     let Next::NotBefore(first) = next else {
         panic!("{next:?}");
@@ -29,9 +32,15 @@ fn windows_that_miss_each_other_by_a_minute_end_the_search_in_time() {
 #[test]
 fn halves_of_minutes_that_make_a_whole_are_followed_as_far_as_it_goes() {
     let now = time("2026-11-25T12:00:30Z");
-    let windows = read(&[allow("*/2 * * * *", "1m", "UTC"), allow("1-59/2 * * * *", "1m", "UTC")]);
+    let windows = read(&[
+        allow("*/2 * * * *", "1m", "UTC"),
+        allow("1-59/2 * * * *", "1m", "UTC"),
+    ]);
     let (open, next) = outlook(&windows, now);
-    assert!(open && matches!(next, Next::NotBefore(at) if at > now), "{next:?}");
+    assert!(
+        open && matches!(next, Next::NotBefore(at) if at > now),
+        "{next:?}"
+    );
 }
 
 #[test]

@@ -21,7 +21,11 @@ pub(super) fn open_minutes(windows: &[Window], from: Timestamp, minutes: usize) 
             *place |= inside;
         }
     }
-    allowed.iter().zip(denied).map(|(allowed, denied)| *allowed && !denied).collect()
+    allowed
+        .iter()
+        .zip(denied)
+        .map(|(allowed, denied)| *allowed && !denied)
+        .collect()
 }
 
 fn inside(window: &Window, from: Timestamp, minutes: usize) -> Vec<bool> {

@@ -52,10 +52,7 @@ fn allow_windows_add_up() {
 
 #[test]
 fn windows_that_touch_have_no_gap_between_them() {
-    let halves = read(&[
-        allow("0 8 * * *", "4h", "UTC"),
-        allow("0 12 * * *", "4h", "UTC"),
-    ]);
+    let halves = read(&[allow("0 8 * * *", "4h", "UTC"), allow("0 12 * * *", "4h", "UTC")]);
     assert_eq!(
         changes(&halves, "2026-11-25T09:00:00Z", 2),
         ["close 2026-11-25T16:00:00Z", "open 2026-11-26T08:00:00Z"]
@@ -172,14 +169,22 @@ fn two_restricted_days_are_either_and_a_star_restricts_nothing() {
         let windows = read(&[allow(schedule, "1h", "UTC")]);
         let mut list = changes(&windows, "2026-11-01T12:00:00Z", 9);
         list.retain(|change| change.starts_with("open"));
-        list.iter().map(|change| change[10..15].to_owned()).collect::<Vec<_>>()
+        list.iter()
+            .map(|change| change[10..15].to_owned())
+            .collect::<Vec<_>>()
     };
     // Mondays of November 2026: 2, 9, 16, 23, 30.
     assert_eq!(opens("0 0 13 * 1"), ["11-02", "11-09", "11-13", "11-16", "11-23"]);
     assert_eq!(opens("0 0 * * 1"), ["11-02", "11-09", "11-16", "11-23", "11-30"]);
     assert_eq!(opens("0 0 13 * *"), ["11-13", "12-13", "01-13", "02-13", "03-13"]);
-    assert_eq!(opens("0 0 */15 * *"), ["11-16", "12-01", "12-16", "12-31", "01-01"]);
-    assert_eq!(opens("0 0 1-31/15 * 1"), ["11-02", "11-09", "11-16", "11-23", "11-30"]);
+    assert_eq!(
+        opens("0 0 */15 * *"),
+        ["11-16", "12-01", "12-16", "12-31", "01-01"]
+    );
+    assert_eq!(
+        opens("0 0 1-31/15 * 1"),
+        ["11-02", "11-09", "11-16", "11-23", "11-30"]
+    );
 }
 
 #[test]
@@ -209,16 +214,18 @@ fn what_never_opens_is_said() {
         vec![allow("0 0 30 2 *", "1h", "UTC")],
         vec![allow("0 0 31 4,6,9,11 *", "1h", "UTC")],
         vec![allow("0 9 * * *", "8h", "UTC"), deny("* * * * *", "1m", "UTC")],
-        vec![allow("0 9 * * 1-5", "8h", "UTC"), deny("30 8 * * 1-5", "9h", "UTC")],
+        vec![
+            allow("0 9 * * 1-5", "8h", "UTC"),
+            deny("30 8 * * 1-5", "9h", "UTC"),
+        ],
         vec![deny("0 * * * *", "1h", "Europe/Berlin")],
-        vec![allow("0 0 1 1 *", "1h", "UTC"), deny("59 23 31 12 *", "61m", "UTC")],
+        vec![
+            allow("0 0 1 1 *", "1h", "UTC"),
+            deny("59 23 31 12 *", "61m", "UTC"),
+        ],
     ];
     for windows in closed_for_good {
-        assert_eq!(
-            outlook(&read(&windows), now),
-            (false, Next::Never),
-            "{windows:?}"
-        );
+        assert_eq!(outlook(&read(&windows), now), (false, Next::Never), "{windows:?}");
     }
 }
 
@@ -252,7 +259,15 @@ fn it_names_the_window_that_counts() {
         State::Open { .. } => panic!("open at {now}"),
         State::Closed { by, .. } => by,
     };
-    assert_eq!(by("2026-11-25T10:30:00Z"), Some(2), "of two Deny windows the one that ends last");
-    assert_eq!(by("2026-11-25T18:00:00Z"), Some(3), "the Allow window that opens next");
+    assert_eq!(
+        by("2026-11-25T10:30:00Z"),
+        Some(2),
+        "of two Deny windows the one that ends last"
+    );
+    assert_eq!(
+        by("2026-11-25T18:00:00Z"),
+        Some(3),
+        "the Allow window that opens next"
+    );
     assert_eq!(by("2026-11-25T22:00:00Z"), Some(0));
 }

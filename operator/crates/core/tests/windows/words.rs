@@ -21,7 +21,11 @@ fn one_line_says_why_and_until_when() {
             "2026-11-25T12:00:00Z",
             "open until Wed 2026-11-25 17:00 Europe/Berlin (16:00Z)",
         ),
-        (vec![allow("@daily", "24h", "UTC")], "2026-11-25T12:00:00Z", "open"),
+        (
+            vec![allow("@daily", "24h", "UTC")],
+            "2026-11-25T12:00:00Z",
+            "open",
+        ),
         (
             vec![peace.clone()],
             "2026-12-25T12:00:00Z",
@@ -85,15 +89,28 @@ fn the_page_says_what_is() {
     let page = include_str!("../../../../../docs/windows.md");
     let value = |line: &str, key: &str| {
         let rest = line.split(&format!("{key}: ")).nth(1).unwrap_or("UTC");
-        rest.trim_matches('"').split(['"', ',', '}']).next().unwrap().to_owned()
+        rest.trim_matches('"')
+            .split(['"', ',', '}'])
+            .next()
+            .unwrap()
+            .to_owned()
     };
     let written: Vec<_> = page
         .lines()
         .filter(|line| line.contains("{kind:"))
         .map(|line| {
-            let kind = if value(line, "kind") == "Deny" { WindowKind::Deny } else { WindowKind::Allow };
+            let kind = if value(line, "kind") == "Deny" {
+                WindowKind::Deny
+            } else {
+                WindowKind::Allow
+            };
             let schedule = value(line, "schedule");
-            window(kind, &schedule, &value(line, "duration"), &value(line, "timeZone"))
+            window(
+                kind,
+                &schedule,
+                &value(line, "duration"),
+                &value(line, "timeZone"),
+            )
         })
         .collect();
     let [weekdays, friday, november, always] = written.as_slice() else {
@@ -101,8 +118,8 @@ fn the_page_says_what_is() {
     };
     let policy = read(&[weekdays.clone(), friday.clone(), november.clone()]);
     for (now, open) in [
-        ("2026-12-03T15:59:00Z", true),  // Thursday
-        ("2026-12-04T10:59:00Z", true),  // Friday
+        ("2026-12-03T15:59:00Z", true), // Thursday
+        ("2026-12-04T10:59:00Z", true), // Friday
         ("2026-12-04T11:00:00Z", false),
         ("2026-12-05T10:00:00Z", false), // Saturday
         ("2026-11-25T10:00:00Z", false), // Wednesday
@@ -112,5 +129,8 @@ fn the_page_says_what_is() {
     }
     assert!(read(std::slice::from_ref(november)).is_open(time("2026-11-30T23:00:00Z")));
     let always = read(std::slice::from_ref(always));
-    assert_eq!(always.describe(&always.state(time("2026-11-25T12:00:00Z"))), "open");
+    assert_eq!(
+        always.describe(&always.state(time("2026-11-25T12:00:00Z"))),
+        "open"
+    );
 }
