@@ -124,11 +124,8 @@ impl<'a> Timeline<'a> {
 
     /// The first Allow window of the list that an instant is in.
     pub(super) fn allowed_by(&mut self, at: Timestamp, search: &mut Search) -> Option<usize> {
-        let found = self
-            .allow
-            .iter_mut()
-            .find_map(|c| c.covers(at, search).then_some(c.index));
-        found
+        let mut indices = self.allow.iter_mut().filter_map(|c| c.covers(at, search).then_some(c.index));
+        indices.next()
     }
 
     pub(super) fn is_open(&mut self, at: Timestamp, search: &mut Search) -> bool {

@@ -60,6 +60,19 @@ fn windows_that_touch_have_no_gap_between_them() {
 }
 
 #[test]
+fn a_pause_of_one_minute_among_starts_without_any_is_seen() {
+    let most = read(&[allow("0-9,11-59 * * * *", "1m", "UTC")]);
+    assert_eq!(
+        changes(&most, "2026-11-25T12:00:30Z", 3),
+        [
+            "close 2026-11-25T12:10:00Z",
+            "open 2026-11-25T12:11:00Z",
+            "close 2026-11-25T13:10:00Z"
+        ]
+    );
+}
+
+#[test]
 fn deny_beats_allow() {
     let lunch = read(&[allow("0 9 * * *", "8h", "UTC"), deny("0 12 * * *", "1h", "UTC")]);
     assert_eq!(
