@@ -124,7 +124,10 @@ impl<'a> Timeline<'a> {
 
     /// The first Allow window of the list that an instant is in.
     pub(super) fn allowed_by(&mut self, at: Timestamp, search: &mut Search) -> Option<usize> {
-        let mut indices = self.allow.iter_mut().filter_map(|c| c.covers(at, search).then_some(c.index));
+        let mut indices = self
+            .allow
+            .iter_mut()
+            .filter_map(|c| c.covers(at, search).then_some(c.index));
         indices.next()
     }
 
