@@ -221,6 +221,24 @@ fn starts_of_a_day_that_the_calendar_leaves_out_come_with_the_day_after() {
 }
 
 #[test]
+fn starts_that_follow_each_other_through_a_change() {
+    let hours = read(&[allow("0 0-20 * * *", "1h", "Europe/Berlin")]);
+    assert_eq!(
+        changes(&hours, "2026-03-28T23:30:00Z", 1),
+        ["close 2026-03-29T19:00:00Z"]
+    );
+    // The hours are named: the second 02:00 is none of them.
+    assert_eq!(
+        changes(&hours, "2026-10-24T22:30:00Z", 3),
+        [
+            "close 2026-10-25T01:00:00Z",
+            "open 2026-10-25T02:00:00Z",
+            "close 2026-10-25T20:00:00Z"
+        ]
+    );
+}
+
+#[test]
 fn a_start_that_was_moved_is_not_taken_for_one_of_its_day() {
     let evening = read(&[allow("0 20,23 * * *", "4h", "Pacific/Apia")]);
     assert_eq!(

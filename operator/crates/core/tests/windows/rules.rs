@@ -73,6 +73,19 @@ fn a_pause_of_one_minute_among_starts_without_any_is_seen() {
 }
 
 #[test]
+fn a_window_of_seconds_is_over_within_its_minute() {
+    let short = read(&[allow("*/5 * * * *", "10s", "UTC")]);
+    assert_eq!(
+        changes(&short, "2026-11-25T12:00:30Z", 3),
+        [
+            "open 2026-11-25T12:05:00Z",
+            "close 2026-11-25T12:05:10Z",
+            "open 2026-11-25T12:10:00Z"
+        ]
+    );
+}
+
+#[test]
 fn deny_beats_allow() {
     let lunch = read(&[allow("0 9 * * *", "8h", "UTC"), deny("0 12 * * *", "1h", "UTC")]);
     assert_eq!(
