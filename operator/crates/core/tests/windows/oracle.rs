@@ -43,7 +43,7 @@ fn inside(window: &Window, from: Timestamp, minutes: usize) -> Vec<bool> {
         let clock = zone.to_datetime(now);
         let mut starts = every_hour && matches(&fields, clock);
         while furthest < clock {
-            furthest = furthest + 1.minute();
+            furthest += 1.minute();
             starts |= matches(&fields, furthest);
         }
         since_start = if starts { 0 } else { since_start.saturating_add(1) };

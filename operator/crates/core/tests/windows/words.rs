@@ -38,7 +38,7 @@ fn one_line_says_why_and_until_when() {
              opens Mon 2026-12-28 09:00 Europe/Berlin (08:00Z)",
         ),
         (
-            vec![peace.clone()],
+            vec![peace],
             "2026-11-25T12:00:00Z",
             "open until Thu 2026-12-24 00:00 Europe/Berlin (2026-12-23 23:00Z)",
         ),
@@ -48,7 +48,7 @@ fn one_line_says_why_and_until_when() {
             "closed until Thu 2026-11-26 08:30 UTC",
         ),
         (
-            vec![deny("* * * * *", "90s", "UTC"), office.clone()],
+            vec![deny("* * * * *", "90s", "UTC"), office],
             "2026-11-25T12:00:00Z",
             "inside the Deny window `* * * * *` of 90s, which does not end within five years",
         ),
