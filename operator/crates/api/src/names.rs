@@ -19,6 +19,12 @@ pub const ANNOTATION_HOOK: &str = "tidegate.io/hook";
 pub const ANNOTATION_HOOK_DELETE_POLICY: &str = "tidegate.io/hook-delete-policy";
 /// Annotation that the operator puts on a hook's Job: the Release that it runs for. Never proof of it.
 pub const ANNOTATION_RELEASE: &str = "tidegate.io/release";
+/// Type of the Secrets that hold kept sets, in the operator's own namespace.
+pub const SECRET_TYPE_RENDERED_SET: &str = "tidegate.io/rendered-set";
+/// Label of these Secrets: whose set it is, as a digest of installation and Application.
+pub const LABEL_RENDERED_SET: &str = "tidegate.io/rendered-set";
+/// Annotation of these Secrets: the other ones that are needed to read this one.
+pub const ANNOTATION_CHUNKS: &str = "tidegate.io/chunks";
 /// Annotation on live objects only: `<until> <reason>` pauses drift correction of that object.
 pub const ANNOTATION_HOLD: &str = "tidegate.io/hold";
 /// Annotation on our kinds: any new value asks for a reconcile now.

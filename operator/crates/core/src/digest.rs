@@ -14,6 +14,11 @@ impl DigestKey {
         Self(bytes)
     }
 
+    /// For deriving other keys; never used for anything else.
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
     /// Starts a digest.
     pub fn start(&self) -> Digester {
         // A key of HMAC-SHA256 is one block of 64 bytes; shorter keys are padded with zeros (RFC 2104).

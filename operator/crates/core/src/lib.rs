@@ -35,6 +35,7 @@ pub mod policy;
 pub mod problem;
 pub mod record;
 pub mod recreate;
+pub mod rendered_store;
 pub mod schema;
 pub mod selector;
 pub mod standing;

@@ -20,6 +20,7 @@ mod rehearse;
 mod relations;
 mod release;
 mod relocate;
+pub(crate) mod sets;
 mod site;
 mod status;
 mod turn;

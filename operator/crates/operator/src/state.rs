@@ -22,6 +22,7 @@ use tidegate_git::{GitPool, Remote, Revision};
 use tokio::time::Instant;
 
 use crate::application::AppState;
+use crate::application::sets::Sets;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
@@ -102,6 +103,7 @@ pub(crate) struct Operator {
     pub(crate) sources: Store<Source>,
     pub(crate) standings: Standings,
     pub(crate) policies: Policies,
+    pub(crate) sets: Sets,
     pub(crate) application_queue: Queue<Key>,
     pub(crate) repository_queue: Queue<Key>,
     pub(crate) policy_queue: Queue<PolicyName>,
@@ -125,6 +127,7 @@ impl Operator {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .remove(key);
+        self.sets.forget(key);
         if let Some(target) = registered {
             target.forget(key);
         }

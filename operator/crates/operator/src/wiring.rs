@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::application::sets::Sets;
 use crate::key;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
@@ -98,6 +99,7 @@ pub(crate) async fn assemble(
         sources: Store::new(),
         standings: Standings::default(),
         policies: Policies::new(),
+        sets: Sets::default(),
         application_queue: Queue::new(),
         repository_queue: Queue::new(),
         policy_queue: Queue::new(),

@@ -1,6 +1,7 @@
 //! Writes on own kinds. Each is conditional on the uid, and none is sent when nothing would change.
 
 use http::Method;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -15,6 +16,8 @@ use crate::error::Error;
 const TRIES: usize = 5;
 /// Objects in one page of a list.
 const PAGE: usize = 100;
+const JSON: &str = "application/json";
+const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
 /// Most bytes of one page: etcd holds objects of 1.5 MiB.
 const PAGE_CAP: usize = 200 << 20;
 
@@ -29,28 +32,52 @@ impl<K: OwnKind> Own<K> {
     /// All objects of a namespace (or of all, when empty) that the label selector chooses. An undecodable one is an error:
     /// callers that must survive one use the watch.
     pub async fn list(&self, namespace: &str, labels: &str) -> Result<Vec<K>, Error> {
+        let items = self.pages(namespace, labels, JSON, Some(PAGE)).await?;
+        let decode = |item| decode(item, namespace, "*");
+        items.into_iter().map(decode).collect()
+    }
+
+    /// As [`Own::list`], without their contents: what is large or secret in them is not sent. In one page, which the API
+    /// server answers from its memory; of pages it may read all objects of the namespace from etcd, for each.
+    pub async fn list_metadata(&self, namespace: &str, labels: &str) -> Result<Vec<ObjectMeta>, Error> {
+        let items = self.pages(namespace, labels, METADATA, None).await?;
+        let metadata = |mut item: Value| {
+            serde_json::from_value(item["metadata"].take()).map_err(|e| Error::Undecodable {
+                call: format!("list {} {namespace}", K::kind(&())),
+                cause: e.to_string(),
+            })
+        };
+        items.into_iter().map(metadata).collect()
+    }
+
+    async fn pages(
+        &self,
+        namespace: &str,
+        labels: &str,
+        accept: &'static str,
+        page: Option<usize>,
+    ) -> Result<Vec<Value>, Error> {
         let selector = crate::paths::segment(labels);
         let kind = K::kind(&());
         let mut found = Vec::new();
         let mut next = String::new();
         loop {
-            let mut path = format!(
-                "{}?limit={PAGE}&labelSelector={selector}",
-                Self::collection(namespace)
-            );
+            let mut path = format!("{}?labelSelector={selector}", Self::collection(namespace));
+            if let Some(page) = page {
+                path.push_str(&format!("&limit={page}"));
+            }
             if !next.is_empty() {
                 path.push_str(&format!("&continue={}", crate::paths::segment(&next)));
             }
             let call = Call {
                 verb: "list",
                 cap: PAGE_CAP,
+                accept,
                 ..Call::get(&kind, path)
             };
             let (_, mut list) = self.clients.json(&call).await?;
             if let Some(Value::Array(items)) = list.get_mut("items").map(Value::take) {
-                for item in items {
-                    found.push(decode(item, namespace, "*")?);
-                }
+                found.extend(items);
             }
             next = list["metadata"]["continue"]
                 .as_str()
