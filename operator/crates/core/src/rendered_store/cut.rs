@@ -17,7 +17,7 @@ pub(super) struct Item {
 }
 
 /// Lightest target: below it a chunk is not worth a Secret of its own.
-const MIN_TARGET: usize = 256 << 10;
+const MIN_TARGET: usize = 128 << 10;
 /// Heaviest: a change writes a chunk anew.
 const MAX_TARGET: usize = 4 << 20;
 
