@@ -19,6 +19,7 @@ mod gates;
 mod handover;
 mod health;
 mod hooks;
+mod kept_sets;
 mod kinds_change;
 mod order;
 mod output;

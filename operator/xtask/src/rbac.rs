@@ -121,8 +121,8 @@ pub(crate) const OWN_NAMESPACE: &[Rule] = &[
     Rule {
         groups: &[""],
         resources: &["secrets"],
-        verbs: &["get", "create"],
-        why: "the key of this installation, Secret tidegate-key: made once, then read",
+        verbs: &["get", "list", "create", "delete"],
+        why: "the key of this installation, made once, then read; and the sets of releases, encrypted with it: created and pruned, never changed. List reads names only",
     },
 ];
 

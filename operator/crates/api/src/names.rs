@@ -17,7 +17,7 @@ pub const ANNOTATION_WAVE: &str = "tidegate.io/wave";
 pub const ANNOTATION_HOOK: &str = "tidegate.io/hook";
 /// Annotation on hooks, read from git only: which ended runs are deleted, `BeforeHookCreation`, `HookSucceeded`, `HookFailed`.
 pub const ANNOTATION_HOOK_DELETE_POLICY: &str = "tidegate.io/hook-delete-policy";
-/// Annotation that the operator puts on a hook's Job: the Release that it runs for. Never proof of it.
+/// Annotation that the operator puts on a hook's Job and on kept sets: the Release that they are for. Never proof of it.
 pub const ANNOTATION_RELEASE: &str = "tidegate.io/release";
 /// Type of the Secrets that hold kept sets, in the operator's own namespace.
 pub const SECRET_TYPE_RENDERED_SET: &str = "tidegate.io/rendered-set";

@@ -20,6 +20,7 @@ pub(crate) struct Seen {
     pub(crate) method: String,
     pub(crate) path: String,
     pub(crate) query: String,
+    pub(crate) accept: String,
     pub(crate) body: Value,
 }
 
@@ -50,7 +51,12 @@ pub(crate) fn clients(answer: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -
         async move {
             let (parts, body) = request.into_parts();
             let bytes = body.collect().await.map(|b| b.to_bytes()).unwrap_or_default();
+            let accept = parts.headers.get(http::header::ACCEPT);
             let seen = Seen {
+                accept: accept
+                    .and_then(|a| a.to_str().ok())
+                    .unwrap_or_default()
+                    .to_owned(),
                 method: parts.method.to_string(),
                 path: parts.uri.path().to_owned(),
                 query: parts.uri.query().unwrap_or_default().to_owned(),

@@ -203,3 +203,19 @@ async fn a_list_goes_on_to_its_last_page() {
     assert_eq!(names, ["a", "b"]);
     assert_eq!(log.lock().unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn names_are_listed_without_contents_and_in_one_page() {
+    let (own, log) = own(|_| {
+        let item = json!({"metadata": {"name": "a", "uid": "u", "annotations": {"x": "y"}}});
+        Reply::Json(200, json!({"metadata": {}, "items": [item]}))
+    });
+    let found = own.list_metadata("shop", "a=b").await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].name.as_deref(), Some("a"));
+    assert_eq!(found[0].uid.as_deref(), Some("u"));
+    let seen = log.lock().unwrap().clone();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].query, "labelSelector=a%3Db");
+    assert!(seen[0].accept.contains("as=PartialObjectMetadataList"));
+}

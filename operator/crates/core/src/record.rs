@@ -44,7 +44,24 @@ pub fn short_revision(reference: &str, commit: &str) -> String {
 /// Counts and first changes of a plan. `previous` is what the last applied commit made, for `from → to`.
 pub fn summarize(plan: &Plan, previous: Option<&Rendered>) -> PlanSummary {
     let count = |verb: &str| i32::try_from(plan.count(verb)).unwrap_or(i32::MAX);
-    let changes = plan.steps.iter().take(MAX_LISTED).map(|step| {
+    PlanSummary {
+        digest: plan.digest.clone(),
+        create: count("create"),
+        update: count("update"),
+        recreate: count("recreate"),
+        delete: count("delete"),
+        unchanged: i32::try_from(plan.unchanged).unwrap_or(i32::MAX),
+        ignored: i32::try_from(plan.rendered.left_out.len()).unwrap_or(i32::MAX),
+        changes: all_changes(plan, previous).take(MAX_LISTED).collect(),
+    }
+}
+
+/// Every change of a plan, in the order of execution; the record has the first of them.
+pub fn all_changes<'a>(
+    plan: &'a Plan,
+    previous: Option<&'a Rendered>,
+) -> impl Iterator<Item = Change> + use<'a> {
+    plan.steps.iter().map(move |step| {
         let old = previous.and_then(|p| p.get(&step.id));
         let new = plan.rendered.get(&step.id);
         let fields = match (&step.action, old, new) {
@@ -58,17 +75,7 @@ pub fn summarize(plan: &Plan, previous: Option<&Rendered>) -> PlanSummary {
             object: step.id.to_string(),
             fields,
         }
-    });
-    PlanSummary {
-        digest: plan.digest.clone(),
-        create: count("create"),
-        update: count("update"),
-        recreate: count("recreate"),
-        delete: count("delete"),
-        unchanged: i32::try_from(plan.unchanged).unwrap_or(i32::MAX),
-        ignored: i32::try_from(plan.rendered.left_out.len()).unwrap_or(i32::MAX),
-        changes: changes.collect(),
-    }
+    })
 }
 
 /// `+3 ~12 -1`.

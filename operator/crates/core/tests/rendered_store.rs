@@ -1,6 +1,9 @@
 //! Kept sets: whatever goes in comes out, nothing else does, and twenty releases of a thousand objects stay small.
 
-#![expect(clippy::unwrap_used, reason = "a helper of tests: a missing blob is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a helper of tests: a missing blob is a failed test"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -101,7 +104,9 @@ fn object(name: &str, body: Value) -> DesiredObject {
 fn map(number: usize, content: &str) -> DesiredObject {
     let name = format!("map-{number}");
     let owner = json!({"tidegate.io/owner": "tidegate/shop/shop"});
-    let lines: Vec<String> = (0..8).map(|n| format!("setting.{n} = {}", number * 7919 + n)).collect();
+    let lines: Vec<String> = (0..8)
+        .map(|n| format!("setting.{n} = {}", number * 7919 + n))
+        .collect();
     object(
         &name,
         json!({
@@ -122,7 +127,9 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<bool>().prop_map(Value::from),
         any::<i64>().prop_map(Value::from),
         any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter("JSON has no such number", |n| n.is_finite()).prop_map(Value::from),
+        any::<f64>()
+            .prop_filter("JSON has no such number", |n| n.is_finite())
+            .prop_map(Value::from),
         ".{0,12}".prop_map(Value::from),
     ];
     leaf.prop_recursive(4, 24, 5, |inner| {
@@ -148,27 +155,36 @@ fn any_object() -> impl Strategy<Value = DesiredObject> {
     let place = ("[a-c]{0,3}", any::<u32>());
     // Some are large, so that sets have several chunks.
     let padding = prop_oneof![3 => Just(0_usize), 1 => 30_000_usize..90_000];
-    (any_id(), ".{0,8}", any_json(), rules, place, vec(".{0,8}", 0..3), padding).prop_map(
-        |(id, version, inner, (prune, force, apply, wave), (file, line), ignored, padding)| {
-            let mut object = DesiredObject {
-                id,
-                version: version.as_str().into(),
-                location: Location {
-                    file: file.as_str().into(),
-                    line,
-                },
-                body: json!({"inner": inner, "padding": "x".repeat(padding)}),
-                digest: String::new(),
-                ignored: Vec::new(),
-                prune,
-                force,
-                apply,
-                wave,
-            };
-            object.ignore(ignored, &key());
-            object
-        },
+    (
+        any_id(),
+        ".{0,8}",
+        any_json(),
+        rules,
+        place,
+        vec(".{0,8}", 0..3),
+        padding,
     )
+        .prop_map(
+            |(id, version, inner, (prune, force, apply, wave), (file, line), ignored, padding)| {
+                let mut object = DesiredObject {
+                    id,
+                    version: version.as_str().into(),
+                    location: Location {
+                        file: file.as_str().into(),
+                        line,
+                    },
+                    body: json!({"inner": inner, "padding": "x".repeat(padding)}),
+                    digest: String::new(),
+                    ignored: Vec::new(),
+                    prune,
+                    force,
+                    apply,
+                    wave,
+                };
+                object.ignore(ignored, &key());
+                object
+            },
+        )
 }
 
 fn any_hook() -> impl Strategy<Value = Hook> {
@@ -181,7 +197,11 @@ fn any_hook() -> impl Strategy<Value = Hook> {
 }
 
 fn any_set() -> impl Strategy<Value = Rendered> {
-    (vec(any_object(), 0..30), vec(any_hook(), 0..4), vec(any_id(), 0..4))
+    (
+        vec(any_object(), 0..30),
+        vec(any_hook(), 0..4),
+        vec(any_id(), 0..4),
+    )
         .prop_map(|(objects, hooks, left_out)| Rendered::whole(objects, hooks, left_out, &key()))
 }
 
@@ -263,7 +283,12 @@ fn a_blob_in_the_place_of_another_is_found() {
             let mut swapped = whole.clone();
             swapped.insert((*name).clone(), whole[*other].clone());
             let error = read(&set_key(), RELEASE, &swapped).unwrap_err();
-            assert_eq!(error, StoreError::Damaged { name: (*name).clone() });
+            assert_eq!(
+                error,
+                StoreError::Damaged {
+                    name: (*name).clone()
+                }
+            );
         }
     }
     // That of an older release, in the place of the newer one.
@@ -339,7 +364,10 @@ fn what_the_first_version_wrote_is_readable() {
     set.objects[1].ignored = vec!["/spec/replicas".to_owned()];
     let written = include_bytes!("fixtures/rendered_set_1.bin");
     let manifest: Manifest = store::open(&set_key(), RELEASE, &[written.to_vec()]).unwrap();
-    assert!(same(&manifest.assemble(&set_key(), &BTreeMap::new()).unwrap(), &set));
+    assert!(same(
+        &manifest.assemble(&set_key(), &BTreeMap::new()).unwrap(),
+        &set
+    ));
 }
 
 #[test]
@@ -414,11 +442,18 @@ fn what_no_secret_can_hold_is_cut() {
             char::from(b'!' + u8::try_from((seed >> 40) % 90).unwrap())
         })
         .collect();
-    let set = Rendered::new(vec![object("large", json!({ "noise": noise })), map(1, "1")], &key());
+    let set = Rendered::new(
+        vec![object("large", json!({ "noise": noise })), map(1, "1")],
+        &key(),
+    );
     let stored = store::encode(&set_key(), RELEASE, &set, |_| false).unwrap();
     let most = stored.chunks.iter().map(|chunk| chunk.pieces.len()).max();
     assert_eq!(most, Some(2));
-    let chunk = stored.chunks.iter().find(|chunk| chunk.pieces.len() == 2).unwrap();
+    let chunk = stored
+        .chunks
+        .iter()
+        .find(|chunk| chunk.pieces.len() == 2)
+        .unwrap();
     assert_eq!(store::pieces_of(&chunk.pieces[0]), Some(2));
     assert!(chunk.pieces.iter().all(|piece| piece.len() <= PIECE));
     let (name, mut whole) = (chunk.name.clone(), blobs(stored));
@@ -430,7 +465,10 @@ fn what_no_secret_can_hold_is_cut() {
 #[test]
 fn nothing_that_is_in_a_set_can_be_read_from_its_secrets() {
     let secret = "correct horse battery staple";
-    let set = Rendered::new(vec![object("password", json!({"data": {"password": secret}}))], &key());
+    let set = Rendered::new(
+        vec![object("password", json!({"data": {"password": secret}}))],
+        &key(),
+    );
     let stored = store::encode(&set_key(), RELEASE, &set, |_| false).unwrap();
     let bytes = stored.manifest.pieces.concat();
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
@@ -446,8 +484,15 @@ fn the_same_set_makes_the_same_bytes_and_two_sets_never_share_a_nonce() {
     let sets: Vec<Rendered> = (0..300)
         .map(|n| Rendered::new(vec![map(1, &n.to_string())], &key()))
         .collect();
-    let seal = |set| store::encode(&set_key(), RELEASE, set, |_| false).unwrap().manifest;
-    let nonces: BTreeSet<Vec<u8>> = sets.iter().map(|set| seal(set).pieces[0][7..19].to_vec()).collect();
+    let seal = |set| {
+        store::encode(&set_key(), RELEASE, set, |_| false)
+            .unwrap()
+            .manifest
+    };
+    let nonces: BTreeSet<Vec<u8>> = sets
+        .iter()
+        .map(|set| seal(set).pieces[0][7..19].to_vec())
+        .collect();
     assert_eq!(nonces.len(), sets.len());
     assert_eq!(seal(&sets[0]), seal(&sets[0]));
 }

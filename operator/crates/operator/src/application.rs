@@ -12,6 +12,7 @@ mod handover;
 mod health;
 mod hooks;
 mod inventory;
+mod keeping;
 mod newest;
 mod outcome;
 mod part;

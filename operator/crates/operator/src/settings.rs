@@ -16,7 +16,7 @@ pub(crate) struct RunSettings {
     /// Kubeconfig of the cluster; the pod's own account when absent and in a cluster.
     #[arg(long, env = "KUBECONFIG")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// Namespace of the operator: its Lease and its key are there.
+    /// Namespace of the operator: its Lease, its key and the kept sets are there.
     #[arg(long, env = "POD_NAMESPACE", default_value = "tidegate-system")]
     pub(crate) namespace: String,
     /// Name of this installation: the value of the label and the first part of the owner annotation on every object.

@@ -54,7 +54,7 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
                 .is_none_or(|k| k.commit != revision.commit || k.reference != revision.reference);
             if moved {
                 let source = Source {
-                    remote,
+                    remote: Some(remote),
                     revision: revision.clone(),
                     number: operator.standings.next_commit(),
                     detected: now,
@@ -84,10 +84,11 @@ async fn poll(
 ) -> Result<(Remote, Revision), Trouble> {
     let remote = remote(operator, key, repository).await?;
     let spec = ref_spec(&repository.spec.reference);
-    let known = operator
-        .sources
-        .get(key)
-        .filter(|s| s.remote.url.to_string() == remote.url.to_string());
+    let known = operator.sources.get(key).filter(|s| {
+        s.remote
+            .as_ref()
+            .is_some_and(|r| r.url.to_string() == remote.url.to_string())
+    });
     let known = known.map(|s| s.revision.commit.clone());
     let started = Instant::now();
     let fetched = operator
@@ -105,16 +106,20 @@ async fn poll(
     Ok((remote, fetched.revision().clone()))
 }
 
-/// The source as an earlier process left it, with the commit that runs: its mirror may have survived. `None` where it is
-/// not known what runs, or where the mirror is.
+/// The source as an earlier process left it, with the commit that runs: its mirror may have survived, and the kept set of
+/// what runs needs none. `None` where it is not known what runs.
 pub(crate) async fn mirrored(operator: &Operator, app: &Application, key: &Key) -> Option<Source> {
     let status = app.status.as_ref()?;
     let commit = status.last_applied_revision.clone()?;
     let source = Key::new(&key.namespace, &app.spec.source.name);
-    let repository = operator.repositories.get(&source)?;
-    let remote = remote(operator, &source, &repository).await.ok()?;
+    let repository = operator.repositories.get(&source);
+    let remote = match &repository {
+        Some(repository) => remote(operator, &source, repository).await.ok(),
+        None => None,
+    };
+    let reference = repository.map(|r| shown_ref(&r.spec.reference));
     let revision = Revision {
-        reference: shown_ref(&repository.spec.reference),
+        reference: reference.unwrap_or_else(|| "commit".to_owned()),
         commit,
         tree: String::new(),
         author_name: String::new(),

@@ -35,12 +35,21 @@ use crate::targets::Targets;
 /// A source that was fetched in this process: its mirror has the revision.
 #[derive(Clone)]
 pub(crate) struct Source {
-    pub(crate) remote: Remote,
+    /// `None` where nobody knows: the GitRepository is gone, or its credentials are.
+    pub(crate) remote: Option<Remote>,
     pub(crate) revision: Revision,
     /// Goes up with each commit that any source comes to.
     pub(crate) number: u64,
     /// When the revision was first seen.
     pub(crate) detected: Timestamp,
+}
+
+impl Source {
+    /// Where its mirror is; `Err` says that nobody knows.
+    pub(crate) fn remote(&self) -> Result<&Remote, String> {
+        let unknown = "the GitRepository, or the Secret that it names, is not there; make it anew";
+        self.remote.as_ref().ok_or_else(|| unknown.to_owned())
+    }
 }
 
 /// When a reconcile wants to come again by itself. Changes wake it in any case.

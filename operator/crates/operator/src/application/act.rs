@@ -30,7 +30,7 @@ use crate::application::release::{self, Open};
 use crate::application::relocate::{is_elsewhere, leave_former};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, inventory, outcome, waiting};
+use crate::application::{AppState, inventory, keeping, outcome, sets, waiting};
 use crate::state::Again;
 
 /// A second try of what could not be had is not made at once: it may be refused again.
@@ -309,13 +309,14 @@ async fn nothing_to_write(
     turn: &Turn<'_>,
     state: &mut AppState,
     edits: &mut Edits,
-    rendered: &Rendered,
+    rendered: &Arc<Rendered>,
 ) -> Result<Again, String> {
     if is_older(state) {
         return settle(turn, state, edits).await;
     }
     waiting::supersede(turn, state, "what runs is what it would have brought").await?;
     settle_rules(turn, state, rendered).await?;
+    keeping::mend(turn, state, rendered).await;
     let set = state.inventory.clone().unwrap_or_default();
     if state.open.is_none()
         && let Some(hook) = hook::failed(rendered, &set).next()
@@ -392,6 +393,7 @@ async fn release_plan(
             match waiting::consult(turn, state, &rendered, plan).await? {
                 (Ok(approved), said) => {
                     waiting::begin(turn, state, &rendered, said, trigger).await?;
+                    keeping::begin(turn, state, &rendered, approved.get()).await;
                     state.diagnosis = None;
                     state.denying = None;
                     state.moved = false;
@@ -486,18 +488,23 @@ async fn supersede(turn: &Turn<'_>, state: &mut AppState, rendered: &Rendered) -
     Ok(())
 }
 
-/// What the last applied commit made, for `from → to`. A mirror without that commit just leaves the fields out.
+/// What ran before, for `from → to`. Where it cannot be had, the fields are just left out.
 pub(crate) async fn previous(turn: &Turn<'_>, rendered: &Rendered) -> Option<Arc<Rendered>> {
-    let commit = turn.app.status.as_ref()?.last_applied_revision.clone()?;
+    let status = turn.app.status.as_ref()?;
+    let commit = status.last_applied_revision.clone()?;
     if commit == turn.source.revision.commit || rendered.objects.is_empty() {
         return None;
+    }
+    let current = status.current_release.as_deref().unwrap_or_default();
+    if let Ok(Some(kept)) = sets::kept(turn.operator, turn.key, turn.app, current).await {
+        return Some(kept);
     }
     desired(
         turn.operator,
         turn.target,
         turn.app,
         turn.owner,
-        &turn.source.remote,
+        turn.source.remote().ok()?,
         &commit,
     )
     .await

@@ -18,7 +18,7 @@ use crate::application::gate::Facts;
 use crate::application::part::{Carried, carry_out_due};
 use crate::application::relocate::is_elsewhere;
 use crate::application::turn::Turn;
-use crate::application::{AppState, status};
+use crate::application::{AppState, keeping, status};
 use crate::state::Again;
 
 /// True when something is to be written although the newest commit is not: a release that is still being written, live
@@ -98,15 +98,13 @@ fn being_written(state: &AppState) -> Option<&str> {
     Some(&open.spec.revision.commit)
 }
 
-/// The set that should run: of the release that is being written, else of the newest commit if it was admitted and waits
-/// for nothing, else
-/// of the last applied one.
+/// The set that should run: of the open release, else of the newest commit if it was admitted and waits for nothing, else
+/// of the last applied one. It is the one that was kept; only where there is none, the commit is rendered again.
 pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<Arc<Rendered>>, String> {
-    let admitted = state
-        .newest
-        .as_ref()
-        .is_some_and(|newest| newest.refused.is_none() && !newest.held);
-    let newest = admitted.then_some(turn.source.revision.commit.as_str());
+    if let Some(kept) = keeping::running(turn, state).await? {
+        return Ok(Some(kept));
+    }
+    let newest = is_newest(state).then_some(turn.source.revision.commit.as_str());
     let applied = turn
         .app
         .status
@@ -115,16 +113,8 @@ pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<
     let Some(commit) = being_written(state).or(newest).or(applied) else {
         return Ok(None);
     };
-    match desired(
-        turn.operator,
-        turn.target,
-        turn.app,
-        turn.owner,
-        &turn.source.remote,
-        commit,
-    )
-    .await
-    {
+    let remote = turn.source.remote()?;
+    match desired(turn.operator, turn.target, turn.app, turn.owner, remote, commit).await {
         Ok(rendered) => Ok(Some(rendered)),
         // It was admitted once: a kind has gone since.
         Err(Refusal::Inadmissible(problems)) => Err(format!(
@@ -133,6 +123,12 @@ pub(crate) async fn running(turn: &Turn<'_>, state: &AppState) -> Result<Option<
         )),
         Err(Refusal::Failed { message, .. }) => Err(message),
     }
+}
+
+/// True when the newest commit was admitted and waits for nothing.
+pub(crate) fn is_newest(state: &AppState) -> bool {
+    let newest = state.newest.as_ref();
+    newest.is_some_and(|newest| newest.refused.is_none() && !newest.held)
 }
 
 /// Puts live objects back. Makes no Release: counted, evented, shown in `status.drift`.

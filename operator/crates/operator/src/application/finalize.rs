@@ -16,7 +16,7 @@ use tidegate_core::wave::due;
 use crate::application::gate::Facts;
 use crate::application::handover::Me;
 use crate::application::part::next_look;
-use crate::application::{AppState, inventory, outcome, release, status};
+use crate::application::{AppState, inventory, keeping, outcome, release, status};
 use crate::state::{Again, Operator};
 use crate::store::Key;
 use crate::target::Site;
@@ -202,6 +202,7 @@ async fn finish(
     for shard in std::mem::take(&mut state.shards).objects {
         operator.delete_shard(&shard).await?;
     }
+    keeping::remove_all(operator, key, app).await?;
     operator.set_finalizer(key, app, false).await?;
     operator.forget(key, state.registered.as_deref());
     Ok(Again::Never)

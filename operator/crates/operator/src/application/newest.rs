@@ -33,7 +33,17 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
     }
     let commit = &turn.source.revision.commit;
     let path = &turn.app.spec.source.path;
-    let tree = match turn.operator.git.tree_id(&turn.source.remote, commit, path).await {
+    let remote = match turn.source.remote() {
+        Ok(remote) => remote,
+        Err(message) => {
+            return Known::Failed(Progress::Failed {
+                reason: "SourceNotFound",
+                message,
+                stalled: false,
+            });
+        }
+    };
+    let tree = match turn.operator.git.tree_id(remote, commit, path).await {
         Ok(tree) => tree,
         Err(error) => {
             turn.operator.poll_again(turn.app, &error);
@@ -65,16 +75,7 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
             acted: false,
         })
     };
-    match desired(
-        turn.operator,
-        turn.target,
-        turn.app,
-        turn.owner,
-        &turn.source.remote,
-        commit,
-    )
-    .await
-    {
+    match desired(turn.operator, turn.target, turn.app, turn.owner, remote, commit).await {
         Ok(rendered) => {
             state.newest = remember(None, Some(rendered.clone()));
             Known::Admitted(rendered)

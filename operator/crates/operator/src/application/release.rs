@@ -1,5 +1,6 @@
 //! A Release from its first line to its last: making, writing phases, finishing, history.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use tidegate_git::Revision;
 
 use crate::application::AppState;
 use crate::application::fail::Fault;
+use crate::application::sets;
 use crate::source::author;
 use crate::state::Operator;
 use crate::store::Key;
@@ -340,12 +342,8 @@ pub(crate) async fn finish(
 }
 
 async fn prune_history(operator: &Operator, key: &Key, app: &Application, open: &Open) -> Result<(), String> {
-    let finished: Vec<Release> = operator
-        .list_releases(key)
-        .await?
-        .into_iter()
-        .filter(is_final)
-        .collect();
+    let mut all = operator.list_releases(key).await?;
+    let finished: Vec<Release> = all.iter().filter(|r| is_final(r)).cloned().collect();
     let numbered = finished
         .iter()
         .filter_map(|r| Some((r.spec.sequence, r.metadata.name.clone()?)))
@@ -366,8 +364,20 @@ async fn prune_history(operator: &Operator, key: &Key, app: &Application, open: 
         operator
             .delete_release(&key.namespace, &name, uid.unwrap_or_default())
             .await?;
+        all.retain(|r| r.metadata.name.as_ref() != Some(&name));
     }
-    Ok(())
+    let kept = all.iter().filter(|r| keeps_set(r));
+    let mut kept: BTreeSet<String> = kept.filter_map(|r| r.metadata.name.clone()).collect();
+    kept.extend([good, current, &open.name].map(str::to_owned));
+    let pruned = sets::prune(operator, key, app, &kept).await;
+    pruned.map_err(|trouble| format!("kept sets: {}", trouble.message))
+}
+
+/// A release that did not end well is not what anybody goes back to. The newest one, and the one that runs, keep theirs
+/// all the same: what is in the cluster is theirs.
+fn keeps_set(release: &Release) -> bool {
+    let phase = release.status.as_ref().map(|s| s.phase).unwrap_or_default();
+    phase == Phase::Succeeded || !phase.is_final()
 }
 
 /// `spec.health.timeout`.

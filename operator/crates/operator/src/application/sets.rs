@@ -66,15 +66,16 @@ impl From<tidegate_cluster::Error> for Trouble {
     }
 }
 
-/// The set that a Release brought; `None` when it has none: it was made by a version that kept no sets, or is pruned.
+/// The set that a Release brought; `None` when it has none: it was made by a version that kept no sets, did not end well,
+/// or is pruned. It is not remembered: whoever needs it again keeps it.
 pub(crate) async fn kept(
     operator: &Operator,
     key: &Key,
     app: &Application,
     release: &str,
 ) -> Result<Option<Arc<Rendered>>, String> {
-    let read = read(operator, key, app, release).await;
-    read.map_err(|trouble| {
+    let set = find(operator, key, app, release).await;
+    set.map_err(|trouble| {
         format!(
             "the kept set of Release {release} cannot be read: {}",
             trouble.message
@@ -82,8 +83,21 @@ pub(crate) async fn kept(
     })
 }
 
-/// As [`kept`], with the difference between what helps to wait for and what does not.
-pub(crate) async fn read(
+/// As [`kept`], for a set that is asked for again and again: it is remembered for a while.
+pub(super) async fn recall(
+    operator: &Operator,
+    key: &Key,
+    app: &Application,
+    release: &str,
+) -> Result<Option<Arc<Rendered>>, Trouble> {
+    let set = find(operator, key, app, release).await?;
+    if let Some(set) = &set {
+        operator.sets.remember(key, &binding(operator, app), release, set);
+    }
+    Ok(set)
+}
+
+async fn find(
     operator: &Operator,
     key: &Key,
     app: &Application,
@@ -100,35 +114,29 @@ pub(crate) async fn read(
         return Ok(None);
     };
     let manifest = store::open(&set_key, release, &pieces)?;
-    let chunks: BTreeMap<String, Vec<Vec<u8>>> = futures::stream::iter(manifest.needs(&set_key))
-        .map(|chunk| async {
-            match pieces_of_chunk(operator, &secrets, &chunk).await {
-                Ok(pieces) => Ok((chunk, pieces)),
-                Err(trouble) => Err(trouble),
-            }
-        })
+    let needs = manifest.needs(&set_key).into_iter();
+    let reads: Vec<_> = needs.map(|chunk| chunk_of(operator, &secrets, chunk)).collect();
+    let chunks: Result<BTreeMap<String, Vec<Vec<u8>>>, Trouble> = futures::stream::iter(reads)
         .buffer_unordered(AT_ONCE)
         .try_collect()
-        .await
-        .inspect_err(|_| operator.sets.forget_index(key))?;
+        .await;
+    // Somebody removed what a manifest needs: then the next release must not count on it either.
+    let chunks = chunks.inspect_err(|_| operator.sets.forget_index(key))?;
     let set = tokio::task::spawn_blocking(move || manifest.assemble(&set_key, &chunks))
         .await
         .map_err(Trouble::passing)??;
-    let set = Arc::new(set);
-    operator.sets.remember(key, &binding, release, &set);
-    Ok(Some(set))
+    Ok(Some(Arc::new(set)))
 }
 
-async fn pieces_of_chunk(
+async fn chunk_of(
     operator: &Operator,
     secrets: &Own<Secret>,
-    name: &str,
-) -> Result<Vec<Vec<u8>>, Trouble> {
-    let missing = || StoreError::Missing {
-        name: name.to_owned(),
-    };
-    let pieces = pieces(operator, secrets, name).await?;
-    Ok(pieces.ok_or_else(missing)?)
+    name: String,
+) -> Result<(String, Vec<Vec<u8>>), Trouble> {
+    match pieces(operator, secrets, &name).await? {
+        Some(pieces) => Ok((name, pieces)),
+        None => Err(StoreError::Missing { name }.into()),
+    }
 }
 
 /// All pieces of a blob; `None` when it is not there.

@@ -17,7 +17,7 @@ use crate::application::hooks::{Ran, run_hooks};
 use crate::application::release;
 use crate::application::status::Edits;
 use crate::application::turn::Turn;
-use crate::application::{AppState, release::health_timeout};
+use crate::application::{AppState, keeping, release::health_timeout};
 use crate::state::{Again, Operator};
 use crate::store::Key;
 use crate::target::Site;
@@ -60,6 +60,7 @@ pub(crate) async fn verify(
         let Some(open) = state.open.as_mut() else {
             return Ok(Again::Never);
         };
+        keeping::before_good(turn, open).await?;
         release::finish(operator, key, app, open, Phase::Succeeded, &message).await?;
         edits.good_release = Some(open.name.clone());
         return Ok(close(state, edits, Phase::Succeeded));

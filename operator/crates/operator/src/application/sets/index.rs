@@ -107,3 +107,90 @@ impl Index {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PREFIX: &str = "tidegate-set-0123.";
+
+    fn meta(end: &str, needs: &str) -> ObjectMeta {
+        let chunks = (names::ANNOTATION_CHUNKS.to_owned(), needs.to_owned());
+        ObjectMeta {
+            name: Some(format!("{PREFIX}{end}")),
+            uid: Some(format!("uid of {end}")),
+            annotations: Some([chunks].into()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn ends(index: &Index, releases: &[&str]) -> Vec<String> {
+        let releases = releases.iter().map(|&name| name.to_owned()).collect();
+        let gone = index.beyond(&releases).into_iter();
+        gone.map(|(name, uid)| {
+            let end = name.strip_prefix(PREFIX).unwrap().to_owned();
+            assert_eq!(uid, format!("uid of {end}"));
+            end
+        })
+        .collect()
+    }
+
+    fn id(letter: char) -> String {
+        std::iter::repeat_n(letter, 32).collect()
+    }
+
+    #[test]
+    fn what_no_release_needs_goes_manifests_first() {
+        let (a, b, c) = (id('a'), id('b'), id('c'));
+        let chunk = |id: &str, piece: &str| meta(&format!("chunk.{id}{piece}"), "");
+        let index = Index::new(
+            PREFIX.to_owned(),
+            vec![
+                meta("release.shop-000001", &format!("{a},{b}")),
+                meta("release.shop-000001.1", &format!("{a},{b}")),
+                meta("plan.shop-000001", ""),
+                meta("release.shop-000002", &format!("{b},{c}")),
+                meta("plan.shop-000002", ""),
+                chunk(&a, ""),
+                chunk(&a, ".1"),
+                chunk(&b, ""),
+                chunk(&b, ".1"),
+                chunk(&c, ""),
+                // Left by a crash: a chunk whose manifest was never written, and the end of a manifest.
+                chunk(&id('d'), ""),
+                meta("release.shop-000003.1", &id('d')),
+                ObjectMeta {
+                    name: Some("tidegate-key".to_owned()),
+                    ..ObjectMeta::default()
+                },
+            ],
+        );
+        assert_eq!(
+            ends(&index, &["shop-000002"]),
+            [
+                "plan.shop-000001",
+                "release.shop-000001",
+                "release.shop-000001.1",
+                "release.shop-000003.1",
+                &format!("chunk.{a}"),
+                &format!("chunk.{a}.1"),
+                &format!("chunk.{}", id('d')),
+            ]
+        );
+        let all = ends(&index, &["shop-000001", "shop-000002"]);
+        assert_eq!(all, ["release.shop-000003.1", &format!("chunk.{}", id('d'))]);
+        assert_eq!(ends(&index, &[]).len(), 12);
+    }
+
+    #[test]
+    fn a_blob_is_there_with_its_first_piece() {
+        let mut index = Index::new(PREFIX.to_owned(), vec![meta("release.shop-000001.1", "")]);
+        let name = format!("{PREFIX}release.shop-000001");
+        assert!(!index.has(&name));
+        index.add(&meta("release.shop-000001", ""));
+        assert!(index.has(&name));
+        index.remove(&name);
+        assert!(!index.has(&name));
+        assert!(index.is_of(PREFIX) && !index.is_of("tidegate-set-4567."));
+    }
+}

@@ -65,9 +65,12 @@ impl Sets {
             used: Instant::now(),
         };
         let mut inner = self.lock();
+        let first = inner.sets.is_empty();
         inner.sets.insert(key.clone(), remembered);
         inner.make_room();
-        tokio::spawn(drop_idle(Arc::downgrade(&self.inner)));
+        if first {
+            tokio::spawn(drop_idle(Arc::downgrade(&self.inner)));
+        }
     }
 
     /// Takes the index out, to work with it. It is given back when nothing went wrong.
@@ -77,6 +80,11 @@ impl Sets {
 
     pub(super) fn put_index(&self, key: &Key, index: Index) {
         self.lock().indexes.insert(key.clone(), index);
+    }
+
+    /// True when it is known which Secrets the Application has: whatever could be kept in this process is.
+    pub(crate) fn is_known(&self, key: &Key) -> bool {
+        self.lock().indexes.contains_key(key)
     }
 
     /// The Secrets are not as they were thought to be.

@@ -42,8 +42,9 @@ pub(crate) async fn keep(
     let encoded = encoded.await.map_err(Trouble::passing)?;
     let (stored, index) = encoded?;
     shelf.index = index;
-    let written: Vec<Vec<ObjectMeta>> = futures::stream::iter(&stored.chunks)
-        .map(|chunk| shelf.create(chunk, BTreeMap::new()))
+    let chunks = stored.chunks.iter();
+    let writes: Vec<_> = chunks.map(|chunk| shelf.create(chunk, BTreeMap::new())).collect();
+    let written: Vec<Vec<ObjectMeta>> = futures::stream::iter(writes)
         .buffer_unordered(AT_ONCE)
         .try_collect()
         .await?;
