@@ -106,11 +106,19 @@ async fn poll(
     Ok((remote, fetched.revision().clone()))
 }
 
-/// The source as an earlier process left it, with the commit that runs: its mirror may have survived, and the kept set of
-/// what runs needs none. `None` where it is not known what runs.
-pub(crate) async fn mirrored(operator: &Operator, app: &Application, key: &Key) -> Option<Source> {
-    let status = app.status.as_ref()?;
-    let commit = status.last_applied_revision.clone()?;
+/// The source as an earlier process left it, with the commit that runs, or that a first release is about to bring: its
+/// mirror may have survived, and the kept set needs none. `None` where it is not known what runs.
+pub(crate) async fn mirrored(
+    operator: &Operator,
+    app: &Application,
+    key: &Key,
+    begun: Option<&str>,
+) -> Option<Source> {
+    let applied = app
+        .status
+        .as_ref()
+        .and_then(|s| s.last_applied_revision.as_deref());
+    let commit = applied.or(begun)?.to_owned();
     let source = Key::new(&key.namespace, &app.spec.source.name);
     let repository = operator.repositories.get(&source);
     let remote = match &repository {

@@ -30,7 +30,7 @@ pub(super) fn target(whole: usize) -> usize {
 /// The chunks, in order. One is heavier than `target` only if it has a single object.
 pub(super) fn cut(items: &[Item], target: usize) -> Vec<Range<usize>> {
     let mut chunks = Vec::new();
-    let mut stretches = vec![0..items.len()];
+    let mut stretches: Vec<Range<usize>> = std::iter::once(0..items.len()).collect();
     while let Some(stretch) = stretches.pop() {
         let inside = items.get(stretch.clone()).unwrap_or_default();
         let weight: usize = inside.iter().map(|item| item.weight).sum();

@@ -201,13 +201,16 @@ async fn step(
     target.reread(&set).await?;
     let (source, obstacle) = match source(operator, app, key) {
         Ok(source) => (source, None),
-        Err(obstacle) => match mirrored(operator, app, key).await {
-            Some(mirror) => (mirror, Some(obstacle)),
-            None => {
-                state.obstacle = state.expressions.obstacle().or(Some(obstacle));
-                return Ok(Again::Never);
+        Err(obstacle) => {
+            let begun = state.open.as_ref().map(|open| open.spec.revision.commit.as_str());
+            match mirrored(operator, app, key, begun).await {
+                Some(mirror) => (mirror, Some(obstacle)),
+                None => {
+                    state.obstacle = state.expressions.obstacle().or(Some(obstacle));
+                    return Ok(Again::Never);
+                }
             }
-        },
+        }
     };
     let turn = Turn {
         operator,
@@ -226,7 +229,8 @@ async fn step(
     again
 }
 
-/// While the source cannot be read: what runs is kept as it is, from what an earlier process has mirrored.
+/// While the source cannot be read: what runs is kept as it is, from what was kept of it, or from what an earlier process
+/// has mirrored.
 async fn keep_running(
     turn: &Turn<'_>,
     state: &mut AppState,
@@ -239,7 +243,9 @@ async fn keep_running(
         match running(turn, state).await {
             Ok(Some(rendered)) => return act(turn, state, edits, rendered).await,
             Ok(None) => {}
-            Err(error) => tracing::info!(application = %turn.key, %error, "the mirror has not what runs"),
+            Err(error) => {
+                tracing::info!(application = %turn.key, %error, "what runs is neither kept nor mirrored");
+            }
         }
     }
     settle(turn, state, edits).await

@@ -40,7 +40,7 @@ pub(crate) struct Trouble {
 }
 
 impl Trouble {
-    fn passing(message: impl ToString) -> Self {
+    fn passing(message: &impl ToString) -> Self {
         Self {
             lasting: false,
             message: message.to_string(),
@@ -124,7 +124,7 @@ async fn find(
     let chunks = chunks.inspect_err(|_| operator.sets.forget_index(key))?;
     let set = tokio::task::spawn_blocking(move || manifest.assemble(&set_key, &chunks))
         .await
-        .map_err(Trouble::passing)??;
+        .map_err(|e| Trouble::passing(&e))??;
     Ok(Some(Arc::new(set)))
 }
 

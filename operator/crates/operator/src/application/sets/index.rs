@@ -23,12 +23,12 @@ pub(super) struct Index {
 
 impl Index {
     /// An index of Secrets whose names begin so.
-    pub(super) fn new(prefix: String, listed: Vec<ObjectMeta>) -> Self {
+    pub(super) fn new(prefix: String, listed: &[ObjectMeta]) -> Self {
         let mut index = Self {
             prefix,
             held: BTreeMap::new(),
         };
-        for meta in &listed {
+        for meta in listed {
             index.add(meta);
         }
         index
@@ -145,7 +145,7 @@ mod tests {
         let chunk = |id: &str, piece: &str| meta(&format!("chunk.{id}{piece}"), "");
         let index = Index::new(
             PREFIX.to_owned(),
-            vec![
+            &[
                 meta("release.shop-000001", &format!("{a},{b}")),
                 meta("release.shop-000001.1", &format!("{a},{b}")),
                 meta("plan.shop-000001", ""),
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_blob_is_there_with_its_first_piece() {
-        let mut index = Index::new(PREFIX.to_owned(), vec![meta("release.shop-000001.1", "")]);
+        let mut index = Index::new(PREFIX.to_owned(), &[meta("release.shop-000001.1", "")]);
         let name = format!("{PREFIX}release.shop-000001");
         assert!(!index.has(&name));
         index.add(&meta("release.shop-000001", ""));

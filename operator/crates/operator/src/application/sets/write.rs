@@ -39,7 +39,7 @@ pub(crate) async fn keep(
         let stored = store::encode(&set_key, &name, &rendered, |chunk| index.has(chunk));
         stored.map(|stored| (stored, index))
     });
-    let encoded = encoded.await.map_err(Trouble::passing)?;
+    let encoded = encoded.await.map_err(|e| Trouble::passing(&e))?;
     let (stored, index) = encoded?;
     shelf.index = index;
     let chunks = stored.chunks.iter();
@@ -134,7 +134,7 @@ impl<'a> Shelf<'a> {
                 let listed = secrets
                     .list_metadata(&operator.settings.namespace, &label)
                     .await?;
-                Index::new(prefix, listed)
+                Index::new(prefix, &listed)
             }
         };
         Ok(Self {
