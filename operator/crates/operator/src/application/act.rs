@@ -16,7 +16,6 @@ use tidegate_core::recreate::{self, Found};
 use tidegate_core::status::Progress;
 
 use crate::application::deny::trigger;
-use crate::application::desired::desired;
 use crate::application::drift::correct_drift;
 use crate::application::fail::{Fault, end, fail, failed_before, hook_failed_before, recall};
 use crate::application::gate::go_on_with;
@@ -30,7 +29,7 @@ use crate::application::release::{self, Open};
 use crate::application::relocate::{is_elsewhere, leave_former};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, inventory, keeping, outcome, sets, waiting};
+use crate::application::{AppState, inventory, keeping, outcome, waiting};
 use crate::state::Again;
 
 /// A second try of what could not be had is not made at once: it may be refused again.
@@ -486,29 +485,6 @@ async fn supersede(turn: &Turn<'_>, state: &mut AppState, rendered: &Rendered) -
     .await?;
     state.open = None;
     Ok(())
-}
-
-/// What ran before, for `from → to`. Where it cannot be had, the fields are just left out.
-pub(crate) async fn previous(turn: &Turn<'_>, rendered: &Rendered) -> Option<Arc<Rendered>> {
-    let status = turn.app.status.as_ref()?;
-    let commit = status.last_applied_revision.clone()?;
-    if commit == turn.source.revision.commit || rendered.objects.is_empty() {
-        return None;
-    }
-    let current = status.current_release.as_deref().unwrap_or_default();
-    if let Ok(Some(kept)) = sets::kept(turn.operator, turn.key, turn.app, current).await {
-        return Some(kept);
-    }
-    desired(
-        turn.operator,
-        turn.target,
-        turn.app,
-        turn.owner,
-        turn.source.remote().ok()?,
-        &commit,
-    )
-    .await
-    .ok()
 }
 
 async fn finish_apply(

@@ -14,7 +14,7 @@ use tidegate_core::desired::Rendered;
 use tidegate_core::plan::Plan;
 use tidegate_core::record::{self, MAX_LISTED};
 
-use crate::application::act::previous;
+use crate::application::desired::desired;
 use crate::application::drift::is_newest;
 use crate::application::release::Open;
 use crate::application::turn::Turn;
@@ -37,6 +37,29 @@ pub(crate) async fn begin(turn: &Turn<'_>, state: &AppState, rendered: &Arc<Rend
     if let Err(trouble) = sets::keep_plan(operator, key, app, release, &changes).await {
         tracing::warn!(release, error = trouble.message, "its full plan is not kept");
     }
+}
+
+/// What ran before, for `from → to`. Where it cannot be had, the fields are just left out.
+pub(crate) async fn previous(turn: &Turn<'_>, rendered: &Rendered) -> Option<Arc<Rendered>> {
+    let status = turn.app.status.as_ref()?;
+    let commit = status.last_applied_revision.clone()?;
+    if commit == turn.source.revision.commit || rendered.objects.is_empty() {
+        return None;
+    }
+    let current = status.current_release.as_deref().unwrap_or_default();
+    if let Ok(Some(kept)) = sets::kept(turn.operator, turn.key, turn.app, current).await {
+        return Some(kept);
+    }
+    desired(
+        turn.operator,
+        turn.target,
+        turn.app,
+        turn.owner,
+        turn.source.remote().ok()?,
+        &commit,
+    )
+    .await
+    .ok()
 }
 
 /// A release is about to be called good. `Err` when its set cannot be kept now and may be soon.

@@ -11,8 +11,8 @@ use tidegate_core::plan::Plan;
 use tidegate_core::record;
 use tidegate_core::status::Progress;
 
-use crate::application::act::previous;
 use crate::application::gate::Facts;
+use crate::application::keeping::previous;
 use crate::application::release::{self, Open, Subject};
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
