@@ -87,7 +87,8 @@ async fn until_back(shop: &Shop, name: &str, value: &str) -> Result<()> {
 }
 
 fn wipe(dir: &std::path::Path) {
-    std::fs::remove_dir_all(dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));
+    let wiped = std::fs::remove_dir_all(dir);
+    assert!(wiped.is_ok(), "{}: {wiped:?}", dir.display());
 }
 
 #[tokio::test]
@@ -316,5 +317,6 @@ fn names(releases: &[Value]) -> Vec<String> {
 
 fn decoded(value: &Value) -> Vec<u8> {
     let decoded = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text(value));
-    decoded.unwrap_or_else(|e| panic!("{value}: {e}"))
+    assert!(decoded.is_ok(), "{value}: {decoded:?}");
+    decoded.unwrap_or_default()
 }
