@@ -30,3 +30,4 @@ mod stage;
 mod takeover;
 mod targets;
 mod tenancy;
+mod windows;

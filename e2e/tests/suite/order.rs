@@ -29,7 +29,7 @@ fn said(release: &Value) -> String {
 }
 
 /// Makes the pods of a Deployment run that were told to fail.
-async fn heal(shop: &Shop, name: &str) -> Result<()> {
+pub(crate) async fn heal(shop: &Shop, name: &str) -> Result<()> {
     let selector = format!("app={name}");
     shop.kubectl(&["annotate", "pods", "-l", &selector, "e2e.tidegate.io/fail-"])
         .await
