@@ -34,6 +34,14 @@ pub enum Error {
         /// What is wrong and what to put there.
         why: String,
     },
+    /// The Secret with the keys that may sign does not hold what it must.
+    #[error("keyring is not usable, key {field:?}: {why}")]
+    InvalidKeyring {
+        /// Key of the Secret; empty for the whole.
+        field: String,
+        /// What is wrong, with its line, and what to put there.
+        why: String,
+    },
     /// The reference asked for cannot exist (bad branch name, bad range, short commit).
     #[error("git reference {reference:?} is not valid: {why}")]
     InvalidRef {
@@ -281,6 +289,7 @@ impl Error {
             | Self::AuthenticationFailed { .. } => Class::Waiting,
             Self::InvalidUrl { .. }
             | Self::InvalidCredentials { .. }
+            | Self::InvalidKeyring { .. }
             | Self::InvalidRef { .. }
             | Self::TlsFailed { .. }
             | Self::HostKeyUnknown { .. }
@@ -302,6 +311,7 @@ impl Error {
         match self {
             Self::InvalidUrl { .. } => "InvalidURL",
             Self::InvalidCredentials { .. } => "InvalidCredentials",
+            Self::InvalidKeyring { .. } => "InvalidKeyring",
             Self::InvalidRef { .. } => "InvalidReference",
             Self::Unreachable { .. } => "Unreachable",
             Self::Timeout { .. } => "Timeout",

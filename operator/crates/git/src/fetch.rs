@@ -50,7 +50,7 @@ pub(crate) fn fetch(
     let mut mirror = Mirror::open(dir, watch.url()).filter(|mirror| !mirror.has_too_many_packs());
     // A commit id is its content: if it is here there is nothing to ask.
     if let (Matcher::Commit(id), Some(mirror)) = (&matcher, &mirror)
-        && let Some(found) = present(mirror, id, "commit", known)
+        && let Some(found) = present(mirror, id, id, "commit", known)
     {
         return Ok(found);
     }
@@ -60,7 +60,8 @@ pub(crate) fn fetch(
         let advertisement = advertisement(&mut session, &matcher, remote, watch)?;
         let resolved = matcher.resolve(&advertisement.kept, watch.url())?;
         if let Some(mirror) = &mirror
-            && let Some(found) = present(mirror, &resolved.commit, &resolved.reference, known)
+            && let Some(found) =
+                present(mirror, &resolved.commit, &resolved.object, &resolved.reference, known)
         {
             return Ok(found);
         }
@@ -95,9 +96,19 @@ fn advertisement(
     found.map_err(|error| session.explain(error))
 }
 
-fn present(mirror: &Mirror, commit: &str, reference: &str, known: Option<&str>) -> Option<Fetched> {
+/// The commit, and the tag where one leads to it, if the mirror has both.
+fn present(
+    mirror: &Mirror,
+    commit: &str,
+    object: &str,
+    reference: &str,
+    known: Option<&str>,
+) -> Option<Fetched> {
     let id = Oid::from_str(commit).ok().filter(|id| mirror.has_commit(*id))?;
-    let revision = Revision::of(&mirror.repo().find_commit(id).ok()?, reference);
+    if object != commit {
+        mirror.repo().find_tag(Oid::from_str(object).ok()?).ok()?;
+    }
+    let revision = Revision::of(&mirror.repo().find_commit(id).ok()?, reference).through(object);
     Some(if known == Some(commit) {
         Fetched::Unchanged(revision)
     } else {
@@ -160,7 +171,7 @@ fn bring(
     mirror.check_complete(&commit, &remote.limits, watch)?;
     let name = if pinned { &resolved.commit } else { &resolved.name };
     mirror.remember(name, object)?;
-    Ok(Revision::of(&commit, &resolved.reference))
+    Ok(Revision::of(&commit, &resolved.reference).through(&resolved.object))
 }
 
 /// The reference's object; for a pinned commit that one if the server gives it out, else all branches and tags.

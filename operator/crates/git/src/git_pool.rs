@@ -2,18 +2,23 @@
 //! locks per mirror and the fairness between servers.
 
 use crate::ancestry;
-use crate::cancel::Watch;
+use crate::cancel::{Cancel, Watch};
 use crate::credentials::hex;
+use crate::history::Walk;
 use crate::mirror;
 use crate::refs::full_id;
 use crate::snapshot::{self, distrust};
 use crate::tree_diff;
 use crate::tree_walk::{self, Place};
 use crate::workers::Workers;
-use crate::{Change, Error, Fetched, RefSpec, Remote, ResolvedRef, Revision, Snapshot, fetch, libgit2};
+use crate::{
+    Change, Error, Fetched, History, Keyring, RefSpec, Remote, ResolvedRef, Revision, Snapshot, Verified, fetch,
+    libgit2,
+};
 use git2::{ErrorCode, Oid};
+use jiff::Timestamp;
 use ring::rand::SecureRandom;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
@@ -143,7 +148,7 @@ impl GitPool {
             let mirror = snapshot::open(dir, url)?;
             tree_diff::diff(
                 mirror.repo(),
-                old,
+                Some(old),
                 new,
                 &limits,
                 &Place {
@@ -207,6 +212,51 @@ impl GitPool {
         .await
     }
 
+    /// Reads the keys that may sign from a Secret; on a thread of its own, since every certificate is verified.
+    ///
+    /// # Errors
+    /// [`Error::InvalidKeyring`].
+    pub async fn keyring(&self, data: BTreeMap<String, Vec<u8>>) -> Result<Keyring, Error> {
+        let read = move |_: &Arc<_>| Keyring::from_secret(&data);
+        self.readers.run("the keyring", (), read).await
+    }
+
+    /// Judges the signatures of a revision that was fetched: of its commit, and of the annotated tag that led to it.
+    ///
+    /// # Errors
+    /// [`Error::MirrorLost`] or [`Error::Corrupt`]; a bad signature is an answer and no error.
+    pub async fn verify(
+        &self,
+        remote: &Remote,
+        revision: &Revision,
+        keyring: &Keyring,
+        now: Timestamp,
+    ) -> Result<Verified, Error> {
+        let revision = revision.clone();
+        self.walk(remote, keyring, now, move |walk| walk.verify(&revision))
+            .await
+    }
+
+    /// Every commit reachable from `new` and not from `old`, with its signature and the files it answers for: at most
+    /// `cap` commits. Without an `old` only `new` itself. An `old` that is not there any more, and whatever else is not
+    /// known, is said in [`History::missing`].
+    ///
+    /// # Errors
+    /// [`Error::MirrorLost`] if `new` is not in the mirror, [`Error::Corrupt`].
+    pub async fn commits_between(
+        &self,
+        remote: &Remote,
+        old: Option<&str>,
+        new: &str,
+        keyring: &Keyring,
+        now: Timestamp,
+        cap: usize,
+    ) -> Result<History, Error> {
+        let (old, new) = (old.map(oid).transpose()?, oid(new)?);
+        self.walk(remote, keyring, now, move |walk| walk.between(old, new, cap))
+            .await
+    }
+
     /// Removes the mirrors of all other remotes. Mirrors in use by a running fetch are left for the next time.
     ///
     /// # Errors
@@ -240,6 +290,31 @@ impl GitPool {
         let (dir, url) = (self.mirror(remote), remote.url.to_string());
         let task_url = url.clone();
         let guarded = move |_: &Arc<_>| task(&dir, &task_url).inspect_err(|error| distrust(&dir, error));
+        self.readers.run(&url, (), guarded).await
+    }
+
+    async fn walk<T: Send + 'static>(
+        &self,
+        remote: &Remote,
+        keyring: &Keyring,
+        now: Timestamp,
+        task: impl FnOnce(&Walk<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (dir, url) = (self.mirror(remote), remote.url.to_string());
+        let (keyring, limits, task_url) = (keyring.clone(), remote.limits, url.clone());
+        let guarded = move |cancel: &Arc<Cancel>| {
+            let walked = snapshot::open(&dir, &task_url).and_then(|mirror| {
+                task(&Walk {
+                    mirror: &mirror,
+                    url: &task_url,
+                    limits: &limits,
+                    keyring: &keyring,
+                    now,
+                    cancel,
+                })
+            });
+            walked.inspect_err(|error| distrust(&dir, error))
+        };
         self.readers.run(&url, (), guarded).await
     }
 

@@ -131,8 +131,8 @@ fn hashed(pattern: &str, name: &str) -> Option<bool> {
     Some(ring::hmac::verify(&key, name.as_bytes(), &hash).is_ok())
 }
 
-/// `*` and `?` as in known_hosts, without backtracking explosion (the last star is enough).
-fn wildcard(pattern: &str, name: &str) -> bool {
+/// `*` and `?` as in OpenSSH's files, without backtracking explosion (the last star is enough).
+pub(crate) fn wildcard(pattern: &str, name: &str) -> bool {
     let (pattern, name) = (pattern.as_bytes(), name.as_bytes());
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;

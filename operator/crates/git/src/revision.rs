@@ -26,6 +26,8 @@ pub struct Revision {
     pub committed_at: Timestamp,
     /// First line of the message, escaped, at most 200 characters.
     pub subject: String,
+    /// The annotated tag that the reference is, 40 hex digits; `None` for a branch or a lightweight tag.
+    pub tag: Option<String>,
 }
 
 impl Revision {
@@ -45,6 +47,13 @@ impl Revision {
             // Clocks in commits may say anything: out of range becomes the epoch.
             committed_at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
             subject: show(subject.trim_ascii()),
+            tag: None,
         }
+    }
+
+    /// The same, found through `object`: a tag, if it is not the commit itself.
+    pub(crate) fn through(self, object: &str) -> Self {
+        let tag = (object != self.commit).then(|| object.to_owned());
+        Self { tag, ..self }
     }
 }

@@ -28,15 +28,16 @@ pub struct Change {
 
 type Level = BTreeMap<Vec<u8>, (u32, Oid)>;
 
+/// Without an `old` tree everything is added.
 pub(crate) fn diff(
     repo: &Repository,
-    old: Oid,
+    old: Option<Oid>,
     new: Oid,
     limits: &Limits,
     place: &Place<'_>,
 ) -> Result<Vec<Change>, Error> {
     let mut changes = Vec::new();
-    let mut open = vec![(String::new(), Some(old), Some(new))];
+    let mut open = vec![(String::new(), old, Some(new))];
     while let Some((prefix, old, new)) = open.pop() {
         let (before, after) = (level(repo, old, place)?, level(repo, new, place)?);
         for name in before
