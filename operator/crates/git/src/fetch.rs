@@ -60,8 +60,13 @@ pub(crate) fn fetch(
         let advertisement = advertisement(&mut session, &matcher, remote, watch)?;
         let resolved = matcher.resolve(&advertisement.kept, watch.url())?;
         if let Some(mirror) = &mirror
-            && let Some(found) =
-                present(mirror, &resolved.commit, &resolved.object, &resolved.reference, known)
+            && let Some(found) = present(
+                mirror,
+                &resolved.commit,
+                &resolved.object,
+                &resolved.reference,
+                known,
+            )
         {
             return Ok(found);
         }

@@ -12,8 +12,8 @@ use crate::tree_diff;
 use crate::tree_walk::{self, Place};
 use crate::workers::Workers;
 use crate::{
-    Change, Error, Fetched, History, Keyring, RefSpec, Remote, ResolvedRef, Revision, Snapshot, Verified, fetch,
-    libgit2,
+    Change, Error, Fetched, History, Keyring, RefSpec, Remote, ResolvedRef, Revision, Snapshot, Verified,
+    fetch, libgit2,
 };
 use git2::{ErrorCode, Oid};
 use jiff::Timestamp;

@@ -89,7 +89,9 @@ impl Walk<'_> {
         let mut missing = (ids.len() > cap).then(|| format!("there are more than {cap} commits since {old}"));
         ids.truncate(cap);
         if missing.is_none() && self.is_cut(&ids) {
-            let why = format!("the server gives out a part of the history only, and it may not reach back to {old}");
+            let why = format!(
+                "the server gives out a part of the history only, and it may not reach back to {old}"
+            );
             missing = Some(why);
         }
         self.list(&ids, descends, missing)
@@ -111,7 +113,11 @@ impl Walk<'_> {
     /// Whether a shallow server left out a parent of one of them.
     fn is_cut(&self, ids: &[Oid]) -> bool {
         let repo = self.mirror.repo();
-        let lacks = |commit: Commit<'_>| commit.parent_ids().any(|parent| repo.find_commit(parent).is_err());
+        let lacks = |commit: Commit<'_>| {
+            commit
+                .parent_ids()
+                .any(|parent| repo.find_commit(parent).is_err())
+        };
         !self.mirror.shallow().is_empty() && ids.iter().any(|id| repo.find_commit(*id).is_ok_and(lacks))
     }
 
@@ -143,13 +149,10 @@ impl Walk<'_> {
     }
 
     fn commit(&self, id: Oid) -> Result<Commit<'_>, Error> {
-        self.mirror
-            .repo()
-            .find_commit(id)
-            .map_err(|_| Error::MirrorLost {
-                url: self.url.to_owned(),
-                what: format!("commit {id}"),
-            })
+        self.mirror.repo().find_commit(id).map_err(|_| Error::MirrorLost {
+            url: self.url.to_owned(),
+            what: format!("commit {id}"),
+        })
     }
 
     fn signature(&self, commit: &Commit<'_>, revision: &Revision) -> Result<Signature, Error> {
@@ -176,7 +179,10 @@ impl Walk<'_> {
             return Ok(Signature {
                 state: signature::SignatureState::Bad,
                 identity: String::new(),
-                message: format!("the tag object is signed as {name}, not as {}", escape::line(short, 200)),
+                message: format!(
+                    "the tag object is signed as {name}, not as {}",
+                    escape::line(short, 200)
+                ),
                 ..judged
             });
         }
@@ -189,7 +195,8 @@ impl Walk<'_> {
         let odb = self.mirror.repo().odb().map_err(broken)?;
         let (size, _) = odb.read_header(id).map_err(broken)?;
         if size > MAX_OBJECT {
-            let why = format!("the {kind} object has {size} bytes, more than the {MAX_OBJECT} that are looked at");
+            let why =
+                format!("the {kind} object has {size} bytes, more than the {MAX_OBJECT} that are looked at");
             return Ok(Signed::Unreadable(why));
         }
         Ok(how(odb.read(id).map_err(broken)?.data()))
@@ -236,8 +243,12 @@ impl Walk<'_> {
         };
         let both = from_ours.intersection(&from_theirs).cloned();
         // Same as theirs and not as ours: right if only they changed it.
-        let dropped_ours = from_ours.difference(&from_theirs).filter(|path| by_ours.contains(*path));
-        let dropped_theirs = from_theirs.difference(&from_ours).filter(|path| by_theirs.contains(*path));
+        let dropped_ours = from_ours
+            .difference(&from_theirs)
+            .filter(|path| by_ours.contains(*path));
+        let dropped_theirs = from_theirs
+            .difference(&from_ours)
+            .filter(|path| by_theirs.contains(*path));
         Ok(Ok(both
             .chain(dropped_ours.cloned())
             .chain(dropped_theirs.cloned())

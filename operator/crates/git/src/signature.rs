@@ -136,7 +136,11 @@ impl Signature {
     }
 
     fn good(key_id: &str, identity: &str, format: &str) -> Self {
-        let who = if identity.is_empty() { "a known key" } else { identity };
+        let who = if identity.is_empty() {
+            "a known key"
+        } else {
+            identity
+        };
         let message = format!("good {format} signature of {who} with {key_id}");
         Self::new(SignatureState::Good, key_id, identity, message)
     }
@@ -163,11 +167,110 @@ pub(crate) fn judge(signed: &Signed, keyring: &Keyring, claim: &Claim, now: Time
 
 /// `Some(why)` for a time after now, beyond what clocks differ by.
 fn from_the_future(at: i64, now: i64) -> Option<String> {
-    (at > now.saturating_add(TOLERATED_SECONDS))
-        .then(|| format!("it is dated {}, which is in the future; correct the signer's clock", date(at)))
+    (at > now.saturating_add(TOLERATED_SECONDS)).then(|| {
+        format!(
+            "it is dated {}, which is in the future; correct the signer's clock",
+            date(at)
+        )
+    })
 }
 
 /// A time in seconds as people read it.
 fn date(at: i64) -> String {
     Timestamp::from_second(at).map_or_else(|_| format!("second {at}"), |time| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+    use std::sync::LazyLock;
+
+    const CERTIFICATE: &str = include_str!("../tests/room/gnupg/alice.asc");
+    const COMMIT: &str = include_str!("../tests/room/gnupg/commit");
+    const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
+
+    static RING: LazyLock<Keyring> = LazyLock::new(|| {
+        let entries = [("a.asc", CERTIFICATE), ("b.pub", KEY)];
+        let data: BTreeMap<String, Vec<u8>> = entries
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+            .collect();
+        Keyring::from_secret(&data).unwrap()
+    });
+
+    fn verdict(keyring: &Keyring, raw: &[u8]) -> SignatureState {
+        let claim = Claim {
+            what: "commit",
+            emails: vec!["alice@example.com".to_owned()],
+            at: 1_795_000_000,
+        };
+        let now = Timestamp::from_second(1_800_000_000).unwrap();
+        let tag = judge(&tag(raw), keyring, &claim, now);
+        assert!(tag.message.chars().count() <= 401);
+        judge(&commit(raw), keyring, &claim, now).state
+    }
+
+    #[test]
+    fn the_sample_is_good_and_no_byte_of_it_can_change() {
+        assert_eq!(verdict(&RING, COMMIT.as_bytes()), SignatureState::Good);
+        let message = COMMIT.find("\n\n").unwrap();
+        for at in (0..40).chain(message..COMMIT.len()) {
+            let mut raw = COMMIT.as_bytes().to_vec();
+            raw[at] ^= 1;
+            assert_ne!(verdict(&RING, &raw), SignatureState::Good, "byte {at}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+
+        #[test]
+        fn any_bytes_have_a_verdict(raw in proptest::collection::vec(any::<u8>(), 0..400)) {
+            prop_assert_ne!(verdict(&Keyring::default(), &raw), SignatureState::Good);
+        }
+
+        #[test]
+        fn any_packet_in_a_block_has_a_verdict(
+            packet in proptest::collection::vec(any::<u8>(), 0..300),
+            ssh in any::<bool>(),
+            plausible in any::<bool>(),
+        ) {
+            use base64::Engine as _;
+            let mut packet = packet;
+            if plausible {
+                // A version 4 signature packet, or what every SSH signature begins with.
+                let head: &[u8] = if ssh { b"SSHSIG\0\0\0\x01" } else { b"\xc2\x40\x04\x00\x16\x08" };
+                packet.splice(..0, head.iter().copied());
+            }
+            let label = if ssh { "SSH SIGNATURE" } else { "PGP SIGNATURE" };
+            let body = base64::engine::general_purpose::STANDARD.encode(&packet);
+            let body: Vec<String> = body.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+            let blank = if ssh { "" } else { "\n" };
+            let block = format!("-----BEGIN {label}-----\n{blank}{}\n-----END {label}-----", body.join("\n"));
+            let raw = format!("tree 1\ngpgsig {}\n\nm\n", block.replace('\n', "\n "));
+            prop_assert_ne!(verdict(&RING, raw.as_bytes()), SignatureState::Good);
+        }
+
+        #[test]
+        fn a_changed_sample_has_a_verdict(at in 0..COMMIT.len(), byte in any::<u8>(), cut in any::<bool>()) {
+            let mut raw = COMMIT.as_bytes().to_vec();
+            raw[at] = byte;
+            if cut {
+                raw.truncate(at);
+            }
+            verdict(&RING, &raw);
+        }
+
+        #[test]
+        fn any_keyring_is_read_or_refused(at in 0..CERTIFICATE.len(), byte in any::<u8>(), text in "\\PC{0,200}") {
+            let mut certificate = CERTIFICATE.as_bytes().to_vec();
+            certificate[at] = byte;
+            for (name, value) in [("a.asc", certificate), ("allowed_signers", text.clone().into_bytes()), ("b.pub", text.into_bytes())] {
+                let data = BTreeMap::from([(name.to_owned(), value)]);
+                drop(Keyring::from_secret(&data));
+            }
+        }
+    }
 }

@@ -36,7 +36,11 @@ impl AllowedSigner {
 
     /// Whether an address is one of its principals. Letter case is not looked at, as nowhere with addresses.
     pub(super) fn stands_for(&self, email: &str) -> bool {
-        let patterns = self.principals.as_deref().unwrap_or_default().to_ascii_lowercase();
+        let patterns = self
+            .principals
+            .as_deref()
+            .unwrap_or_default()
+            .to_ascii_lowercase();
         in_list(&patterns, &email.to_ascii_lowercase())
     }
 
@@ -78,8 +82,9 @@ pub(super) fn parse(text: &str) -> Result<Vec<AllowedSigner>, String> {
 pub(super) fn parse_keys(text: &str, name: &str) -> Result<Vec<AllowedSigner>, String> {
     lines(text)
         .map(|(number, line)| {
-            let key = PublicKey::from_openssh(line)
-                .map_err(|_| format!("line {number}: it is no SSH public key such as `ssh-ed25519 AAAA...`"))?;
+            let key = PublicKey::from_openssh(line).map_err(|_| {
+                format!("line {number}: it is no SSH public key such as `ssh-ed25519 AAAA...`")
+            })?;
             let comment = key.comment().as_str_lossy().trim();
             let comment = escape::line(if comment.is_empty() { name } else { comment }, 254);
             Ok(AllowedSigner {
@@ -139,7 +144,12 @@ fn take_option(signer: &mut AllowedSigner, option: &str) -> Result<(), String> {
     let quoted = || {
         value
             .and_then(|value| value.strip_prefix('"')?.strip_suffix('"'))
-            .ok_or_else(|| format!("option {:?} needs a value in double quotes", escape::line(name, 40)))
+            .ok_or_else(|| {
+                format!(
+                    "option {:?} needs a value in double quotes",
+                    escape::line(name, 40)
+                )
+            })
     };
     match name.to_ascii_lowercase().as_str() {
         "namespaces" => signer.namespaces = Some(quoted()?.to_owned()),
@@ -166,7 +176,11 @@ fn word(line: &str) -> Result<(&str, &str), String> {
             _ => {}
         }
     }
-    let why = if quoted { "a quote is not closed" } else { "there is no key" };
+    let why = if quoted {
+        "a quote is not closed"
+    } else {
+        "there is no key"
+    };
     Err(why.to_owned())
 }
 
@@ -193,10 +207,28 @@ fn time(text: &str) -> Result<i64, String> {
     if ![8, 12, 14].contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(bad());
     }
-    let part = |from: usize, to: usize| digits.get(from..to).and_then(|d| d.parse::<i8>().ok()).unwrap_or(0);
-    let year = digits.get(..4).and_then(|d| d.parse::<i16>().ok()).ok_or_else(bad)?;
-    let civil = DateTime::new(year, part(4, 6), part(6, 8), part(8, 10), part(10, 12), part(12, 14), 0);
-    let zoned = civil.and_then(|civil| civil.to_zoned(TimeZone::UTC)).map_err(|_| bad())?;
+    let part = |from: usize, to: usize| {
+        digits
+            .get(from..to)
+            .and_then(|d| d.parse::<i8>().ok())
+            .unwrap_or(0)
+    };
+    let year = digits
+        .get(..4)
+        .and_then(|d| d.parse::<i16>().ok())
+        .ok_or_else(bad)?;
+    let civil = DateTime::new(
+        year,
+        part(4, 6),
+        part(6, 8),
+        part(8, 10),
+        part(10, 12),
+        part(12, 14),
+        0,
+    );
+    let zoned = civil
+        .and_then(|civil| civil.to_zoned(TimeZone::UTC))
+        .map_err(|_| bad())?;
     Ok(zoned.timestamp().as_second())
 }
 
@@ -234,10 +266,20 @@ mod tests {
         assert!(all[2].stands_for("bob@example.com"));
         let start = 1_767_225_600;
         assert!(all[1].allows(start).is_ok());
-        assert!(all[1].allows(start - 1).unwrap_err().contains("valid from 2026-01-01"));
+        assert!(
+            all[1]
+                .allows(start - 1)
+                .unwrap_err()
+                .contains("valid from 2026-01-01")
+        );
         let end = 1_769_947_200;
         assert!(all[1].allows(end).is_ok());
-        assert!(all[1].allows(end + 1).unwrap_err().contains("valid until 2026-02-01T12"));
+        assert!(
+            all[1]
+                .allows(end + 1)
+                .unwrap_err()
+                .contains("valid until 2026-02-01T12")
+        );
         assert!(all[2].allows(0).unwrap_err().contains("namespaces"));
     }
 

@@ -78,7 +78,8 @@ impl Certificate {
 impl Key {
     /// Whether a signature says that this key made it.
     pub(super) fn is_issuer_of(&self, signature: &packet::Signature) -> bool {
-        signature.issuer_fingerprint().contains(&&self.fingerprint) || signature.issuer_key_id().contains(&&self.id)
+        signature.issuer_fingerprint().contains(&&self.fingerprint)
+            || signature.issuer_key_id().contains(&&self.id)
     }
 
     pub(super) fn verifies(&self, signature: &packet::Signature, payload: &[u8]) -> bool {
@@ -94,7 +95,11 @@ impl Standing {
         if let Some(revocation) = &self.revoked
             && (revocation.hard || at >= revocation.at)
         {
-            return Err(format!("the {what} was revoked on {} ({})", date(revocation.at), revocation.why));
+            return Err(format!(
+                "the {what} was revoked on {} ({})",
+                date(revocation.at),
+                revocation.why
+            ));
         }
         if let Some(why) = &self.unbound {
             return Err(format!("the {what} cannot be used: {why}"));
@@ -128,13 +133,17 @@ pub(super) fn parse(text: &str, room: usize) -> Result<Vec<Certificate>, String>
             .split_once(END)
             .ok_or_else(|| format!("OpenPGP block {number} does not end with {END}"))?;
         let block = format!("{BEGIN}{body}{END}\n");
-        let read = catch_unwind(AssertUnwindSafe(|| read_block(&block, room.saturating_sub(found.len()))));
+        let read = catch_unwind(AssertUnwindSafe(|| {
+            read_block(&block, room.saturating_sub(found.len()))
+        }));
         let certificates = read.unwrap_or_else(|_| Err("it cannot be read".to_owned()));
         found.extend(certificates.map_err(|why| format!("OpenPGP block {number}: {why}"))?);
         rest = after;
     }
     if number == 0 {
-        return Err(format!("there is no armored OpenPGP certificate in it; it starts with {BEGIN}"));
+        return Err(format!(
+            "there is no armored OpenPGP certificate in it; it starts with {BEGIN}"
+        ));
     }
     Ok(found)
 }
@@ -161,15 +170,22 @@ fn certificate(key: &SignedPublicKey) -> Result<Certificate, String> {
     }
     let details = &key.details;
     let users: usize = details.users.iter().map(|user| 1 + user.signatures.len()).sum();
-    let subkeys: usize = key.public_subkeys.iter().map(|subkey| 1 + subkey.signatures.len()).sum();
+    let subkeys: usize = key
+        .public_subkeys
+        .iter()
+        .map(|subkey| 1 + subkey.signatures.len())
+        .sum();
     if users + subkeys + details.direct_signatures.len() + details.revocation_signatures.len() > MAX_PARTS {
-        return Err(format!("{fingerprint} has more than {MAX_PARTS} parts; export it with --export-options export-minimal"));
+        return Err(format!(
+            "{fingerprint} has more than {MAX_PARTS} parts; export it with --export-options export-minimal"
+        ));
     }
-    let mut statements: Vec<&packet::Signature> = newest(&details.direct_signatures, SignatureType::Key, |signature| {
-        signature.verify_key(primary).is_ok()
-    })
-    .into_iter()
-    .collect();
+    let mut statements: Vec<&packet::Signature> =
+        newest(&details.direct_signatures, SignatureType::Key, |signature| {
+            signature.verify_key(primary).is_ok()
+        })
+        .into_iter()
+        .collect();
     let mut identities = Vec::new();
     for user in &details.users {
         let Some(statement) = user_statement(user, primary) else {
@@ -190,11 +206,14 @@ fn certificate(key: &SignedPublicKey) -> Result<Certificate, String> {
         revoked: revocation(&details.revocation_signatures, |signature| {
             signature.verify_key(primary).is_ok()
         }),
-        unbound: statements
-            .is_empty()
-            .then(|| "it has no valid self-signature over a hash that still holds (SHA-256 or better)".to_owned()),
+        unbound: statements.is_empty().then(|| {
+            "it has no valid self-signature over a hash that still holds (SHA-256 or better)".to_owned()
+        }),
     };
-    let flags: Vec<bool> = statements.iter().filter_map(|signature| sign_flag(signature)).collect();
+    let flags: Vec<bool> = statements
+        .iter()
+        .filter_map(|signature| sign_flag(signature))
+        .collect();
     let may_sign = if flags.is_empty() || flags.contains(&true) {
         strong(primary.public_params())
     } else {
@@ -212,7 +231,11 @@ fn certificate(key: &SignedPublicKey) -> Result<Certificate, String> {
         },
         may_sign,
     }];
-    keys.extend(key.public_subkeys.iter().map(|subkey| read_subkey(subkey, primary)));
+    keys.extend(
+        key.public_subkeys
+            .iter()
+            .map(|subkey| read_subkey(subkey, primary)),
+    );
     Ok(Certificate {
         fingerprint,
         identities,
@@ -227,9 +250,12 @@ fn user_statement<'a>(
     primary: &packet::PublicKey,
 ) -> Option<&'a packet::Signature> {
     let verifies = |signature: &&packet::Signature| {
-        signature.verify_certification(primary, Tag::UserId, &user.id).is_ok()
+        signature
+            .verify_certification(primary, Tag::UserId, &user.id)
+            .is_ok()
     };
-    let is_revocation = |signature: &&packet::Signature| signature.typ() == Some(SignatureType::CertRevocation);
+    let is_revocation =
+        |signature: &&packet::Signature| signature.typ() == Some(SignatureType::CertRevocation);
     let revoked = user.signatures.iter().filter(is_revocation).filter(verifies);
     let revoked = revoked.map(made).max();
     let certified = user
@@ -266,7 +292,9 @@ fn read_subkey(subkey: &SignedPublicSubKey, primary: &packet::PublicKey) -> Key 
             .is_some_and(|back| holds(back) && back.verify_primary_key_binding(&subkey.key, primary).is_ok())
     };
     let may_sign = match binding {
-        Some(binding) if sign_flag(binding) != Some(true) => Err("the subkey is not marked for signing".to_owned()),
+        Some(binding) if sign_flag(binding) != Some(true) => {
+            Err("the subkey is not marked for signing".to_owned())
+        }
         Some(binding) if !signs_back(binding) => {
             Err("the subkey has not confirmed that it belongs to this certificate".to_owned())
         }
@@ -307,7 +335,10 @@ fn revocation(
         };
         Revocation {
             at: made(signature),
-            hard: !matches!(code, Some(RevocationCode::KeySuperseded | RevocationCode::KeyRetired)),
+            hard: !matches!(
+                code,
+                Some(RevocationCode::KeySuperseded | RevocationCode::KeyRetired)
+            ),
             why: why.to_owned(),
         }
     };
@@ -326,7 +357,9 @@ fn made(signature: &packet::Signature) -> i64 {
 /// When the key ends, or the statement itself does; both are counted in seconds, and zero means never.
 fn end(statement: &packet::Signature, created: i64) -> Option<i64> {
     let seconds = |duration: Option<pgp::types::Duration>| {
-        duration.map(|d| i64::from(d.as_secs())).filter(|seconds| *seconds > 0)
+        duration
+            .map(|d| i64::from(d.as_secs()))
+            .filter(|seconds| *seconds > 0)
     };
     let key = seconds(statement.key_expiration_time()).map(|seconds| created + seconds);
     let own = seconds(statement.signature_expiration_time()).map(|seconds| made(statement) + seconds);
@@ -335,10 +368,13 @@ fn end(statement: &packet::Signature, created: i64) -> Option<i64> {
 
 /// What the key flags say about signing, where there are any.
 fn sign_flag(signature: &packet::Signature) -> Option<bool> {
-    signature.config()?.hashed_subpackets().find_map(|subpacket| match &subpacket.data {
-        SubpacketData::KeyFlags(flags) => Some(flags.sign()),
-        _ => None,
-    })
+    signature
+        .config()?
+        .hashed_subpackets()
+        .find_map(|subpacket| match &subpacket.data {
+            SubpacketData::KeyFlags(flags) => Some(flags.sign()),
+            _ => None,
+        })
 }
 
 /// Whether a signature is of a version, over a hash and without demands that can still be relied on.

@@ -40,7 +40,10 @@ impl Keyring {
     pub fn from_secret(data: &BTreeMap<String, Vec<u8>>) -> Result<Self, Error> {
         let bytes: usize = data.values().map(Vec::len).sum();
         if bytes > MAX_BYTES {
-            return Err(invalid("", format!("it has {bytes} bytes, more than {MAX_BYTES}")));
+            return Err(invalid(
+                "",
+                format!("it has {bytes} bytes, more than {MAX_BYTES}"),
+            ));
         }
         let mut keys = Keys {
             fingerprint: Self::fingerprint_of(data),
@@ -49,10 +52,16 @@ impl Keyring {
         for (name, value) in data {
             read(&mut keys, name, value).map_err(|why| invalid(name, why))?;
             if keys.certificates.len() > MAX_CERTIFICATES {
-                return Err(invalid(name, format!("there are more than {MAX_CERTIFICATES} certificates")));
+                return Err(invalid(
+                    name,
+                    format!("there are more than {MAX_CERTIFICATES} certificates"),
+                ));
             }
             if keys.signers.len() + keys.revoked.len() > MAX_SSH_KEYS {
-                return Err(invalid(name, format!("there are more than {MAX_SSH_KEYS} SSH keys")));
+                return Err(invalid(
+                    name,
+                    format!("there are more than {MAX_SSH_KEYS} SSH keys"),
+                ));
             }
         }
         if keys.certificates.is_empty() && keys.signers.is_empty() {
@@ -125,7 +134,10 @@ fn read(keys: &mut Keys, name: &str, value: &[u8]) -> Result<(), String> {
     }
     let text = text()?;
     if private(text) {
-        return Err("it holds a private key; take it out and consider it lost: only public keys belong here".to_owned());
+        return Err(
+            "it holds a private key; take it out and consider it lost: only public keys belong here"
+                .to_owned(),
+        );
     }
     if is_signers {
         keys.signers.extend(allowed_signers::parse(text)?);
@@ -172,7 +184,10 @@ mod tests {
             ("README", "whatever"),
         ])
         .unwrap();
-        assert_eq!(format!("{keyring:?}"), "Keyring(0 certificates, 3 SSH keys, 1 revoked)");
+        assert_eq!(
+            format!("{keyring:?}"),
+            "Keyring(0 certificates, 3 SSH keys, 1 revoked)"
+        );
         assert_eq!(keyring.signers()[1].owner(), "bob");
     }
 
@@ -200,8 +215,18 @@ mod tests {
     #[test]
     fn a_keyring_is_bounded() {
         let many = format!("{KEY}\n").repeat(MAX_SSH_KEYS + 1);
-        assert!(ring(&[("a.pub", &many)]).unwrap_err().to_string().contains("more than 5000"));
+        assert!(
+            ring(&[("a.pub", &many)])
+                .unwrap_err()
+                .to_string()
+                .contains("more than 5000")
+        );
         let huge = "x".repeat(MAX_BYTES + 1);
-        assert!(ring(&[("README", &huge)]).unwrap_err().to_string().contains("bytes"));
+        assert!(
+            ring(&[("README", &huge)])
+                .unwrap_err()
+                .to_string()
+                .contains("bytes")
+        );
     }
 }

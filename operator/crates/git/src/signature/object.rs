@@ -63,7 +63,10 @@ fn signed(block: Vec<u8>, payload: Vec<u8>) -> Signed {
     };
     let text = block.trim();
     let one_block = text.matches("-----BEGIN ").count() == 1 && text.matches("-----END ").count() == 1;
-    let ends = text.lines().last().is_some_and(|line| line.starts_with("-----END "));
+    let ends = text
+        .lines()
+        .last()
+        .is_some_and(|line| line.starts_with("-----END "));
     if !one_block || !ends {
         return Signed::Unreadable("its signature is not one armored block".to_owned());
     }
@@ -142,15 +145,13 @@ mod tests {
 
     #[test]
     fn a_tag_is_what_stands_before_its_last_signature_block() {
-        let message = "object 1\ntype commit\ntag v1\ntagger t\n\nRelease\n\n> -----BEGIN PGP SIGNATURE-----\n";
+        let message =
+            "object 1\ntype commit\ntag v1\ntagger t\n\nRelease\n\n> -----BEGIN PGP SIGNATURE-----\n";
         let raw = format!("{message}{BLOCK}");
         let Signed::By { block, payload } = tag(raw.as_bytes()) else {
             panic!("not taken apart");
         };
-        assert_eq!(
-            (block.as_str(), payload.as_slice()),
-            (BLOCK, message.as_bytes())
-        );
+        assert_eq!((block.as_str(), payload.as_slice()), (BLOCK, message.as_bytes()));
         assert_eq!(tag(message.as_bytes()), Signed::Not);
         for tail in ["more text\n", "-----BEGIN X-----\nA\n-----END X-----\n"] {
             let raw = format!("{raw}{tail}");

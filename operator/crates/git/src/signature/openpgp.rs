@@ -63,15 +63,22 @@ fn weigh(
         let why = "its OpenPGP signature is not one over data as it is (type 0x00)";
         return Signature::bad(&claimed, why);
     }
-    let Some((certificate, key)) = candidates.into_iter().find(|(_, key)| key.verifies(signature, payload)) else {
-        let why = format!("its signature with {claimed} does not fit its content: it was changed after it was signed");
+    let Some((certificate, key)) = candidates
+        .into_iter()
+        .find(|(_, key)| key.verifies(signature, payload))
+    else {
+        let why = format!(
+            "its signature with {claimed} does not fit its content: it was changed after it was signed"
+        );
         return Signature::bad(&claimed, why);
     };
     let id = &certificate.fingerprint;
     let Some(at) = signature.created().map(|time| i64::from(time.as_secs())) else {
         return Signature::bad(id, "its OpenPGP signature does not say when it was made");
     };
-    let lifetime = signature.signature_expiration_time().map_or(0, |d| i64::from(d.as_secs()));
+    let lifetime = signature
+        .signature_expiration_time()
+        .map_or(0, |d| i64::from(d.as_secs()));
     if lifetime > 0 && now > at + lifetime {
         let why = format!("its signature was valid until {}", date(at + lifetime));
         return Signature::bad(id, why);
@@ -86,7 +93,12 @@ fn weigh(
     if certificate.identities.is_empty() {
         return Signature::good(id, "", "OpenPGP");
     }
-    let is = |email: &str| certificate.identities.iter().any(|known| known.eq_ignore_ascii_case(email));
+    let is = |email: &str| {
+        certificate
+            .identities
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(email))
+    };
     match claim.matching(is) {
         Some(email) => Signature::good(id, email, "OpenPGP"),
         None => Signature::bad(id, claim.mismatch(&certificate.owner())),
@@ -95,7 +107,17 @@ fn weigh(
 
 /// What the signature says of its key: a fingerprint where it has one, else the short id.
 fn claimed_key(signature: &packet::Signature) -> String {
-    let fingerprint = signature.issuer_fingerprint().first().map(|print| format!("{print:X}"));
-    let id = || signature.issuer_key_id().first().map(|id| id.to_string().to_ascii_uppercase());
-    fingerprint.or_else(id).unwrap_or_else(|| "without a name".to_owned())
+    let fingerprint = signature
+        .issuer_fingerprint()
+        .first()
+        .map(|print| format!("{print:X}"));
+    let id = || {
+        signature
+            .issuer_key_id()
+            .first()
+            .map(|id| id.to_string().to_ascii_uppercase())
+    };
+    fingerprint
+        .or_else(id)
+        .unwrap_or_else(|| "without a name".to_owned())
 }

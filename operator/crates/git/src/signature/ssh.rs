@@ -22,7 +22,11 @@ pub(super) fn judge(keyring: &Keyring, block: &str, payload: &[u8], claim: &Clai
     };
     let key = PublicKey::from(signature.public_key().clone());
     let id = key.fingerprint(HashAlg::Sha256).to_string();
-    if keyring.revoked().iter().any(|revoked| revoked.key_data() == key.key_data()) {
+    if keyring
+        .revoked()
+        .iter()
+        .any(|revoked| revoked.key_data() == key.key_data())
+    {
         return Signature::bad(&id, format!("the SSH key {id} is revoked"));
     }
     let same = |signer: &&AllowedSigner| signer.key.key_data() == key.key_data();
@@ -33,14 +37,17 @@ pub(super) fn judge(keyring: &Keyring, block: &str, payload: &[u8], claim: &Clai
     }
     if signature.namespace() != NAMESPACE {
         let namespace = escape::line(signature.namespace(), 60);
-        let why = format!("it was signed in the namespace {namespace:?}, not in \"{NAMESPACE}\": for something else");
+        let why = format!(
+            "it was signed in the namespace {namespace:?}, not in \"{NAMESPACE}\": for something else"
+        );
         return Signature::bad(&id, why);
     }
     if let Some(why) = weak(&key, &signature.algorithm()) {
         return Signature::bad(&id, why);
     }
     if key.verify(NAMESPACE, payload, &signature).is_err() {
-        let why = format!("its signature with {id} does not fit its content: it was changed after it was signed");
+        let why =
+            format!("its signature with {id} does not fit its content: it was changed after it was signed");
         return Signature::bad(&id, why);
     }
     if let Some(why) = from_the_future(claim.at, now) {

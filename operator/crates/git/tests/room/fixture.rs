@@ -90,7 +90,8 @@ impl Origin {
         id
     }
 
-    pub(crate) fn commit_files(&self, branch: &str, files: &[(&str, &str)]) -> String {
+    /// A tree of files from nothing.
+    pub(crate) fn files(&self, files: &[(&str, &str)]) -> String {
         let index = self.root.path().join("index");
         let _ = std::fs::remove_file(&index);
         for (path, content) in files {
@@ -103,7 +104,21 @@ impl Origin {
             .env("GIT_INDEX_FILE", &index)
             .output()
             .unwrap();
-        self.commit(branch, String::from_utf8(out.stdout).unwrap().trim())
+        String::from_utf8(out.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A commit or tag object from its text.
+    pub(crate) fn object(&self, kind: &str, text: &str) -> String {
+        run(
+            &self.dir(),
+            &["hash-object", "-w", "-t", kind, "--stdin"],
+            text.as_bytes(),
+        )
+    }
+
+    pub(crate) fn commit_files(&self, branch: &str, files: &[(&str, &str)]) -> String {
+        let tree = self.files(files);
+        self.commit(branch, &tree)
     }
 }
 
