@@ -48,9 +48,42 @@ pub struct GitRepositorySpec {
     /// `known_hosts` (with `password` as the key's passphrase); besides them `ca.crt`, and `tls.crt` with `tls.key`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalReference>,
+    /// Whether the commit that the ref points to, or the annotated tag that it is, must be signed. Absent means that
+    /// signatures are not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
     /// Present means suspended: the ref is not polled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<Suspend>,
+}
+
+/// Which signatures are asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-validations" = [{
+    "rule": "has(self.secretRef) || (has(self.mode) && self.mode == 'None')",
+    "message": "secretRef names the Secret with the keys that may sign; it is required unless mode is None",
+}]))]
+pub struct Verify {
+    /// What becomes of a commit without a good signature.
+    #[serde(default)]
+    pub mode: VerifyMode,
+    /// Secret in the same namespace with the public keys that may sign: OpenPGP certificates under `*.asc`, SSH public keys
+    /// under `*.pub`, an OpenSSH file of allowed signers under `allowed_signers`, revoked SSH keys under `revoked_keys`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalReference>,
+}
+
+/// What becomes of a commit without a good signature.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VerifyMode {
+    /// Signatures are not looked at.
+    None,
+    /// It is brought, and said.
+    Warn,
+    /// It is not brought: the source stays at its former commit and says why.
+    #[default]
+    Strict,
 }
 
 fn default_interval() -> String {
@@ -142,6 +175,27 @@ pub struct Revision {
     /// First line of the message, at most 200 characters.
     #[serde(default)]
     pub subject: String,
+    /// Its signature, or that of the annotated tag; absent where `spec.verify` asks for none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<CommitSignature>,
+}
+
+/// A signature and what it is worth.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CommitSignature {
+    /// `Good`, `Unknown` (by a key that the keyring does not have), `Bad` or `None`.
+    #[serde(default)]
+    pub state: String,
+    /// `SHA256:...` of an SSH key, or the fingerprint of an OpenPGP certificate.
+    #[serde(default, rename = "keyID", skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+    /// Whom the key belongs to, as the keyring says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<String>,
+    /// For people: why it is what it is.
+    #[serde(default)]
+    pub message: String,
 }
 
 /// One string per printer column: a column is one JSONPath value and cannot concatenate.

@@ -200,7 +200,7 @@ fn lines(plan: &Plan, question: &Question<'_>, now: Timestamp) -> Vec<Line> {
                 gate: None,
                 decision: GateDecision::Closed,
                 reason: problem.reason,
-                message: format!("cannot be used, and lets nothing through: {}", problem.message),
+                message: format!("cannot be used, and lets nothing through: {problem}"),
                 until: None,
             });
         }

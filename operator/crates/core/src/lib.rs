@@ -38,6 +38,7 @@ pub mod recreate;
 pub mod rendered_store;
 pub mod schema;
 pub mod selector;
+pub mod signers;
 pub mod standing;
 pub mod status;
 pub mod strip;

@@ -10,6 +10,7 @@ use tidegate_api::{ClusterReleasePolicySpec, ReleasePolicySpec};
 
 use crate::problem::Problem;
 use crate::selector::{Labels, selects, selects_or_lacks};
+use crate::signers::{self, SignerRule};
 use crate::windows::Windows;
 
 /// Which policy.
@@ -56,6 +57,8 @@ pub struct CompiledPolicy {
     pub allow: Option<Allow>,
     /// Its windows; none when they cannot be used.
     pub windows: Windows,
+    /// `signatures.signers`, read.
+    pub signers: Vec<SignerRule>,
     /// What cannot be used of it. Such a policy is closed, never skipped.
     pub problems: Vec<Problem>,
 }
@@ -79,7 +82,7 @@ impl CompiledPolicy {
     }
 
     fn read(name: PolicyName, policy: &Policy) -> Self {
-        let mut problems = Vec::new();
+        let (signers, mut problems) = signers::read(policy.signatures.as_ref());
         let windows = Windows::read(&policy.windows).unwrap_or_else(|faults| {
             problems.extend(faults);
             Windows::default()
@@ -90,6 +93,7 @@ impl CompiledPolicy {
             namespace_selector: None,
             allow: None,
             windows,
+            signers,
             problems,
         }
     }

@@ -8,7 +8,7 @@ use tidegate_api::application::Quarantined;
 use tidegate_api::{FreezeSpec, OverrideSpec, Suspend};
 
 use super::ApprovalFacts;
-use crate::people::CommitFacts;
+use crate::people::{CommitFacts, SignatureFacts};
 use crate::policy::{ApplicationFacts, CompiledPolicy, PolicyName};
 
 /// What is to be done.
@@ -104,6 +104,11 @@ pub struct RevisionFacts {
     pub commits: Vec<CommitFacts>,
     /// Why they are not known as a whole, where they are not.
     pub unknown: Option<String>,
+    /// Why the last good commit is not among the ancestors of this one, where it is not: what it had is taken back by no
+    /// commit that anybody made.
+    pub taken_back: Option<String>,
+    /// The signature of the annotated tag that the source follows.
+    pub tag: Option<SignatureFacts>,
 }
 
 /// An Override that somebody made.
