@@ -81,6 +81,8 @@ pub(crate) struct AppState {
     pub(crate) waiting: Option<release::Open>,
     /// Digest of the plan that the API server was found to accept.
     pub(crate) rehearsed: Option<String>,
+    /// The commits since the last good release, as git told them.
+    pub(crate) commits: Option<commits::KnownCommits>,
     /// The record of a refused commit that could not be written whole yet.
     pub(crate) denying: Option<release::Open>,
     /// What keeps the newest commit from being looked at or applied; it goes before `progress`.

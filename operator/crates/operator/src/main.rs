@@ -15,6 +15,7 @@ mod policy_feeds;
 mod queue;
 mod run;
 mod settings;
+mod signatures;
 mod source;
 mod standings;
 mod state;

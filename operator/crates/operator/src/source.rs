@@ -13,16 +13,26 @@ use tidegate_api::git_repository::{
 use tidegate_api::{Application, GitRepository, names};
 use tidegate_cluster::events::Regarding;
 use tidegate_core::{duration, gate, record};
-use tidegate_git::{Class, Credentials, Fetched, RefSpec, Remote, RepoUrl, Revision};
+use tidegate_git::{
+    Class, Credentials, Fetched, Keyring, RefSpec, Remote, RepoUrl, Revision, SignatureState, Verified,
+};
 
+use crate::signatures::{self, Judged};
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
 
 /// Why a source cannot be read now.
-struct Trouble {
-    reason: &'static str,
-    message: String,
-    stalled: bool,
+pub(crate) struct Trouble {
+    pub(crate) reason: &'static str,
+    pub(crate) message: String,
+    pub(crate) stalled: bool,
+}
+
+/// What a poll brought.
+struct Brought {
+    remote: Remote,
+    revision: Revision,
+    judged: Judged,
 }
 
 /// One poll. Returns when to come again.
@@ -46,23 +56,12 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     }
     let interval = duration::parse(&repository.spec.interval).unwrap_or(Duration::from_secs(30));
     let outcome = poll(operator, key, &repository).await;
-    let known = operator.sources.get(key).map(|s| s.revision.clone());
+    let known = operator.sources.get(key);
     match outcome {
-        Ok((remote, revision)) => {
-            let moved = known
-                .as_ref()
-                .is_none_or(|k| k.commit != revision.commit || k.reference != revision.reference);
-            if moved {
-                let source = Source {
-                    remote: Some(remote),
-                    revision: revision.clone(),
-                    number: operator.standings.next_commit(),
-                    detected: now,
-                };
-                operator.sources.put(key.clone(), source);
-            }
-            write_status(operator, key, &repository, Ok(&revision)).await;
-            if moved {
+        Ok(brought) => {
+            let news = take_in(operator, key, known.as_deref(), &brought, now);
+            write_status(operator, key, &repository, Ok(&brought)).await;
+            if news {
                 operator.wake_applications_of(key);
             }
             Again::after(interval)
@@ -77,11 +76,39 @@ pub(crate) async fn reconcile(operator: &Arc<Operator>, key: &Key) -> Again {
     }
 }
 
-async fn poll(
+/// Keeps what was brought; true for news to the Applications: another commit, or other answers about its signatures.
+fn take_in(
     operator: &Operator,
     key: &Key,
-    repository: &GitRepository,
-) -> Result<(Remote, Revision), Trouble> {
+    known: Option<&Source>,
+    brought: &Brought,
+    now: Timestamp,
+) -> bool {
+    let revision = &brought.revision;
+    let same =
+        known.filter(|k| k.revision.commit == revision.commit && k.revision.reference == revision.reference);
+    let judged = &brought.judged;
+    let unchanged = |k: &&Source| {
+        k.revision.tag == revision.tag
+            && k.keyring.fingerprint() == judged.keyring.fingerprint()
+            && k.verified == judged.verified
+    };
+    if same.is_some_and(|k| unchanged(&k)) {
+        return false;
+    }
+    let source = Source {
+        remote: Some(brought.remote.clone()),
+        revision: revision.clone(),
+        number: same.map_or_else(|| operator.standings.next_commit(), |k| k.number),
+        detected: same.map_or(now, |k| k.detected),
+        keyring: judged.keyring.clone(),
+        verified: judged.verified.clone(),
+    };
+    operator.sources.put(key.clone(), source);
+    true
+}
+
+async fn poll(operator: &Operator, key: &Key, repository: &GitRepository) -> Result<Brought, Trouble> {
     let remote = remote(operator, key, repository).await?;
     let spec = ref_spec(&repository.spec.reference);
     let known = operator.sources.get(key).filter(|s| {
@@ -103,7 +130,13 @@ async fn poll(
     if let Fetched::New(_) = fetched {
         operator.metrics.stage("fetch", started.elapsed());
     }
-    Ok((remote, fetched.revision().clone()))
+    let revision = fetched.revision().clone();
+    let judged = signatures::judge(operator, key, repository, &remote, &revision).await?;
+    Ok(Brought {
+        remote,
+        revision,
+        judged,
+    })
 }
 
 /// The source as an earlier process left it, with the commit that runs, or that a first release is about to bring: its
@@ -136,6 +169,7 @@ pub(crate) async fn mirrored(
         committer_email: String::new(),
         committed_at: Timestamp::UNIX_EPOCH,
         subject: String::new(),
+        tag: None,
     };
     let detected = Timestamp::now();
     Some(Source {
@@ -144,6 +178,8 @@ pub(crate) async fn mirrored(
         detected,
         // Older than any that this process has fetched.
         number: 0,
+        keyring: Keyring::default(),
+        verified: None,
     })
 }
 
@@ -212,7 +248,7 @@ async fn write_status(
     operator: &Operator,
     key: &Key,
     repository: &GitRepository,
-    outcome: Result<&Revision, &Trouble>,
+    outcome: Result<&Brought, &Trouble>,
 ) {
     let mut status = repository.status.clone().unwrap_or_default();
     let time = Time(Timestamp::now());
@@ -225,13 +261,25 @@ async fn write_status(
     condition::clear(&mut status.conditions, RECONCILING);
     condition::clear(&mut status.conditions, STALLED);
     match outcome {
-        Ok(revision) => {
+        Ok(brought) => {
+            let revision = &brought.revision;
+            let signature = brought.judged.verified.as_ref().map(Verified::overall);
             let short = record::short_revision(&revision.reference, &revision.commit);
-            let message = format!("{short} by {}: {}", revision.author_name, revision.subject);
+            let doubt = signature.filter(|s| s.state != SignatureState::Good);
+            let doubt = doubt.map(|s| format!(" ({}: {})", signatures::reason(s.state), s.message));
+            let message = format!(
+                "{short} by {}: {}{}",
+                revision.author_name,
+                revision.subject,
+                doubt.unwrap_or_default()
+            );
             put(&mut status, READY, true, "Fetched", &format!("Fetched {message}"));
             status.display.revision = short;
             status.display.message = message;
-            status.revision = Some(api_revision(revision));
+            status.revision = Some(ApiRevision {
+                signature: signature.map(signatures::in_status),
+                ..api_revision(revision)
+            });
         }
         Err(trouble) => {
             put(&mut status, READY, false, trouble.reason, &trouble.message);
@@ -264,11 +312,15 @@ async fn write_status(
             &trouble.message,
         );
     }
-    if outcome.is_ok() && status.display.revision != revision_before {
+    if let Ok(brought) = outcome
+        && status.display.revision != revision_before
+    {
+        let state = brought.judged.verified.as_ref().map(|v| v.overall().state);
+        let doubt = state.filter(|state| *state != SignatureState::Good);
         operator.event(
             reference(key, repository),
-            false,
-            "Fetched",
+            doubt.is_some(),
+            doubt.map_or("Fetched", signatures::reason),
             "Fetch",
             &status.display.message,
         );
@@ -303,6 +355,7 @@ fn api_revision(revision: &Revision) -> ApiRevision {
         author: author(revision),
         committed_at: revision.committed_at.to_string(),
         subject: revision.subject.clone(),
+        signature: None,
     }
 }
 

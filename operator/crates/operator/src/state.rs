@@ -18,7 +18,7 @@ use tidegate_core::catalog::Catalog;
 use tidegate_core::digest::DigestKey;
 use tidegate_core::ownership::Owner;
 use tidegate_core::policy::PolicyName;
-use tidegate_git::{GitPool, Remote, Revision};
+use tidegate_git::{GitPool, Keyring, Remote, Revision, Verified};
 use tokio::time::Instant;
 
 use crate::application::AppState;
@@ -42,6 +42,10 @@ pub(crate) struct Source {
     pub(crate) number: u64,
     /// When the revision was first seen.
     pub(crate) detected: Timestamp,
+    /// Whose signatures are trusted; empty where `spec.verify` asks for none.
+    pub(crate) keyring: Keyring,
+    /// What the revision's own signatures are worth, where they are looked at.
+    pub(crate) verified: Option<Verified>,
 }
 
 impl Source {

@@ -29,7 +29,13 @@ pub(super) fn ask(policy: &CompiledPolicy, plan: &Plan, question: &Question<'_>)
     }
     if policy.signers.len() != demand.signers.len() {
         let why = "signatures.signers has an entry that cannot be read, and lets nothing through".to_owned();
-        return Some(Line::closed(&name, GateName::Signatures, "InvalidExpression", why, None));
+        return Some(Line::closed(
+            &name,
+            GateName::Signatures,
+            "InvalidExpression",
+            why,
+            None,
+        ));
     }
     let rules = Rules {
         required: demand.required,

@@ -1,13 +1,65 @@
-//! The commits that a release brings: all since the last good one.
+//! The commits that a release brings: all since the last good one, with their people, signatures and files.
 
+use jiff::Timestamp;
 use tidegate_core::gate::RevisionFacts;
 use tidegate_core::people::CommitFacts;
+use tidegate_git::{Contribution, History, Paths};
 
 use crate::application::AppState;
 use crate::application::turn::Turn;
+use crate::signatures::as_facts;
 
-/// What policies may know of the newest commit, and of those since the last good release.
-pub(crate) async fn since_last_good(turn: &Turn<'_>, _state: &mut AppState) -> RevisionFacts {
+/// Most commits that are looked at; what came before them is taken for unsigned and by nobody known.
+const MAX_COMMITS: usize = 1000;
+
+/// What was asked of git, and what it said.
+pub(crate) struct KnownCommits {
+    asked: Asked,
+    facts: RevisionFacts,
+}
+
+#[derive(PartialEq)]
+struct Asked {
+    good: Option<String>,
+    commit: String,
+    tag: Option<String>,
+    reference: String,
+    keyring: String,
+}
+
+/// What policies may know of the newest commit, and of those since the last good release. Asked of git once for each
+/// commit, good release and keyring.
+pub(crate) async fn since_last_good(turn: &Turn<'_>, state: &mut AppState) -> RevisionFacts {
+    let source = turn.source;
+    let status = state.status.as_ref().or(turn.app.status.as_ref());
+    let asked = Asked {
+        good: status.and_then(|status| status.last_good_release.clone()),
+        commit: source.revision.commit.clone(),
+        tag: source.revision.tag.clone(),
+        reference: source.revision.reference.clone(),
+        keyring: source.keyring.fingerprint().to_owned(),
+    };
+    if let Some(known) = state.commits.as_ref().filter(|known| known.asked == asked) {
+        return known.facts.clone();
+    }
+    let mut facts = alone(turn);
+    match read(turn, asked.good.as_deref()).await {
+        Ok(history) => {
+            tell(&mut facts, history, turn, asked.good.as_deref());
+            let known = KnownCommits {
+                asked,
+                facts: facts.clone(),
+            };
+            state.commits = Some(known);
+        }
+        // Not kept: the next reconcile asks again.
+        Err(why) => facts.unknown = Some(why),
+    }
+    facts
+}
+
+/// The newest commit, as the source has it.
+fn alone(turn: &Turn<'_>) -> RevisionFacts {
     let revision = &turn.source.revision;
     RevisionFacts {
         commit: revision.commit.clone(),
@@ -15,14 +67,73 @@ pub(crate) async fn since_last_good(turn: &Turn<'_>, _state: &mut AppState) -> R
         author_email: revision.author_email.clone(),
         subject: revision.subject.clone(),
         committed_at: revision.committed_at,
-        commits: vec![CommitFacts {
-            commit: revision.commit.clone(),
-            subject: revision.subject.clone(),
-            author_name: revision.author_name.clone(),
-            author_email: revision.author_email.clone(),
-            committer_email: revision.committer_email.clone(),
-            ..CommitFacts::default()
-        }],
-        unknown: None,
+        tag: turn
+            .source
+            .verified
+            .as_ref()
+            .and_then(|v| v.tag.as_ref())
+            .map(as_facts),
+        ..RevisionFacts::default()
+    }
+}
+
+async fn read(turn: &Turn<'_>, good: Option<&str>) -> Result<History, String> {
+    let (operator, source) = (turn.operator, turn.source);
+    let old = match good {
+        Some(name) => Some(commit_of(turn, name).await?),
+        None => None,
+    };
+    operator
+        .git
+        .commits_between(
+            source.remote()?,
+            old.as_deref(),
+            &source.revision.commit,
+            &source.keyring,
+            Timestamp::now(),
+            MAX_COMMITS,
+        )
+        .await
+        .map_err(|error| {
+            operator.poll_again(turn.app, &error);
+            error.to_string()
+        })
+}
+
+async fn commit_of(turn: &Turn<'_>, release: &str) -> Result<String, String> {
+    let found = turn.operator.releases.get(&turn.key.namespace, release).await;
+    let found = found.map_err(|error| format!("Release {release}, the last good one: {error}"))?;
+    found.map(|release| release.spec.revision.commit).ok_or_else(|| {
+        format!("Release {release}, the last good one, is gone, so what came after it is not known")
+    })
+}
+
+fn tell(facts: &mut RevisionFacts, history: History, turn: &Turn<'_>, good: Option<&str>) {
+    let commit = turn.source.revision.commit.get(..8).unwrap_or_default();
+    if !history.descends && history.missing.is_none() {
+        facts.taken_back = Some(format!(
+            "commit {commit} does not descend from that of Release {}, the last good one: what that had is taken back \
+             by no commit",
+            good.unwrap_or_default()
+        ));
+    }
+    facts.unknown = history.missing;
+    facts.commits = history.commits.into_iter().map(commit_facts).collect();
+}
+
+fn commit_facts(from: Contribution) -> CommitFacts {
+    let (paths, more_paths) = match from.paths {
+        Paths::Known(paths) => (paths, false),
+        Paths::Unknown(_) => (Vec::new(), true),
+    };
+    CommitFacts {
+        commit: from.revision.commit,
+        subject: from.revision.subject,
+        author_name: from.revision.author_name,
+        author_email: from.revision.author_email,
+        committer_email: from.revision.committer_email,
+        signature: as_facts(&from.signature),
+        paths,
+        more_paths,
     }
 }

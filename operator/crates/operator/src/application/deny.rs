@@ -73,6 +73,7 @@ async fn begin(turn: &Turn<'_>, state: &AppState) -> Result<Open, String> {
     let revision = &turn.source.revision;
     let tree = state.newest.as_ref().map(|n| n.tree.clone()).unwrap_or_default();
     let subject = Subject {
+        signature: turn.source.verified.as_ref().map(tidegate_git::Verified::overall),
         revision,
         tree: &tree,
         trigger: trigger(turn.app, &revision.commit),

@@ -10,11 +10,12 @@ use tidegate_api::release::{Failure, Phase, PlanSummary, ReleaseRevision, Result
 use tidegate_api::{Application, Release, ReleaseSpec, ReleaseStatus, names};
 use tidegate_core::desired::Rendered;
 use tidegate_core::{duration, record};
-use tidegate_git::Revision;
+use tidegate_git::{Revision, Signature};
 
 use crate::application::AppState;
 use crate::application::fail::Fault;
 use crate::application::sets;
+use crate::signatures::in_record;
 use crate::source::author;
 use crate::state::Operator;
 use crate::store::Key;
@@ -48,6 +49,8 @@ pub(crate) struct Open {
 /// What a new release is about.
 pub(crate) struct Subject<'a> {
     pub(crate) revision: &'a Revision,
+    /// What its signature is worth, where that is looked at.
+    pub(crate) signature: Option<&'a Signature>,
     pub(crate) tree: &'a str,
     pub(crate) trigger: Trigger,
     pub(crate) detected: Timestamp,
@@ -166,7 +169,7 @@ pub(crate) async fn open(
             author: record::shorten(&author(subject.revision), 500),
             committed_at: subject.revision.committed_at.to_string(),
             subject: subject.revision.subject.clone(),
-            signer: None,
+            signer: subject.signature.map(in_record),
         },
         trigger: subject.trigger,
         set_digest: subject.digest.map(str::to_owned),

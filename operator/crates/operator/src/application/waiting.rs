@@ -142,6 +142,7 @@ async fn made(
 ) -> Result<Open, String> {
     let tree = state.newest.as_ref().map(|n| n.tree.clone()).unwrap_or_default();
     let subject = Subject {
+        signature: turn.source.verified.as_ref().map(tidegate_git::Verified::overall),
         revision: &turn.source.revision,
         tree: &tree,
         trigger,
