@@ -15,20 +15,20 @@ struct Keys<'a> {
 impl Keys<'_> {
     /// Makes a key; its public half.
     fn make(&self, name: &str) -> Result<String> {
-        let file = self.file(name);
         let mut command = Command::new("ssh-keygen");
         command
             .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
-            .arg(&file);
-        let done = command.status().map_err(Error::file(&file))?;
+            .arg(self.file(name));
+        let done = command
+            .status()
+            .map_err(|e| Error::Bug(format!("ssh-keygen: {e}")))?;
         assert!(done.success(), "ssh-keygen made no key");
-        let public = file.with_extension("pub");
-        std::fs::read_to_string(&public).map_err(Error::file(&public))
+        self.shop.repo.read(&format!(".git/key-{name}.pub"))
     }
 
+    /// Where git does not look for what to commit.
     fn file(&self, name: &str) -> std::path::PathBuf {
-        let dir = self.shop.repo.dir();
-        dir.with_file_name(format!("key-{name}"))
+        self.shop.repo.dir().join(format!(".git/key-{name}"))
     }
 
     /// Commits all changes, signed with a key, and pushes; the commit's id.
@@ -176,13 +176,12 @@ async fn strict_brings_signed_commits_only_and_says_what_it_refuses() -> Result<
 
 /// Rewrites the last commit with another tree under the same signature, and pushes it; its id.
 fn tamper(shop: &Shop) -> Result<String> {
-    let (repo, dir) = (&shop.repo, shop.repo.dir());
+    let repo = &shop.repo;
     let old = repo.git(&["rev-parse", "HEAD^{tree}"])?;
     let before = repo.git(&["rev-parse", "HEAD~1^{tree}"])?;
     let raw = repo.git(&["cat-file", "commit", "HEAD"])?;
-    let file = dir.with_file_name("tampered");
-    std::fs::write(&file, format!("{}\n", raw.replace(&old, &before))).map_err(Error::file(&file))?;
-    let path = file.display().to_string();
+    repo.write(".git/tampered", &format!("{}\n", raw.replace(&old, &before)))?;
+    let path = repo.dir().join(".git/tampered").display().to_string();
     let commit = repo.git(&["hash-object", "-w", "-t", "commit", &path])?;
     repo.git(&["reset", "--hard", "--quiet", &commit])?;
     repo.force_push()?;
