@@ -21,6 +21,8 @@ mod rehearse;
 mod relations;
 mod release;
 mod relocate;
+mod restore;
+mod rollback;
 pub(crate) mod sets;
 mod site;
 mod status;
