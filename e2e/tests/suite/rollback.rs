@@ -1,6 +1,8 @@
 //! A failed release is put back as a whole, what failed in it is held, and the fix goes through: by itself, over restarts,
 //! and by a person's word.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tidegate_e2e::{Result, wait};
 
@@ -38,7 +40,9 @@ fn bad(shop: &Shop, mark: &str) -> Result<String> {
     let web = deployment("web", CRASH).replace("example.com/web:1", &format!("example.com/web:{mark}"));
     shop.put("web.yaml", &web)?;
     shop.put("conf.yaml", &map("conf", mark))?;
-    shop.cut("gone.yaml")?;
+    if shop.repo.read("deploy/gone.yaml").is_ok() {
+        shop.cut("gone.yaml")?;
+    }
     shop.put("fresh.yaml", &map("fresh", mark))?;
     shop.push(&format!("bad: {mark}"))
 }
@@ -346,33 +350,207 @@ async fn a_person_rolls_back_until_another_set_comes_or_the_annotation_goes() ->
     Ok(())
 }
 
+/// A Service that goes only when somebody takes its finalizer.
+const HELD: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: held, finalizers: [example.com/held]}\n\
+                    spec: {selector: {app: web}, ports: [{port: 80}]}\n";
+
+#[tokio::test]
+async fn a_fix_takes_the_place_of_a_rollback_that_is_under_way() -> Result<()> {
+    let shop = Shop::open("overtake").await?;
+    good(&shop).await?;
+    shop.patch_app("shop", &json!({"spec": {"health": {"timeout": "10m"}}}))
+        .await?;
+    // The new ConfigMap goes after the new Service, which does not go.
+    shop.put("held.yaml", HELD)?;
+    let second = bad(&shop, "2")?;
+    shop.until("the rollback waits for a deletion", "services/held", |held| {
+        held["metadata"]["deletionTimestamp"].is_string()
+    })
+    .await?;
+    shop.until("it is said", "applications/shop", |app| {
+        let working = condition(app, "Reconciling");
+        working["reason"] == "RollingBack" && text(&working["message"]).contains("shop-000001")
+    })
+    .await?;
+    assert_eq!(value(&shop, "conf").await?, "1");
+    // What still has the culprit does not take its place, and waits beside it.
+    shop.put("other.yaml", &map("other", "3"))?;
+    let third = shop.push("unrelated")?;
+    shop.look_again().await?;
+    let under_way = shop.releases(&second).await?.pop().unwrap_or_default();
+    assert!(under_way["status"]["rollback"].is_object(), "{under_way}");
+    assert_ne!(under_way["status"]["phase"], "Failed", "{under_way}");
+    shop.cut("held.yaml")?;
+    shop.cut("fresh.yaml")?;
+    let fourth = fixed(&shop, "4")?;
+    let release = shop.phase(&second, "Failed").await?;
+    let message = text(&release["status"]["display"]["message"]);
+    assert!(message.contains("took its place"), "{message}");
+    let free = json!({"metadata": {"finalizers": null}}).to_string();
+    shop.kubectl(&["patch", "service", "held", "--type=merge", "-p", &free])
+        .await?;
+    shop.released(&fourth).await?;
+    assert_eq!(value(&shop, "conf").await?, "4");
+    assert_eq!(value(&shop, "fresh").await?, Value::Null);
+    assert_eq!(shop.releases(&third).await?.len(), 0, "what waited got no Release meanwhile");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_undone_is_left_and_named() -> Result<()> {
+    let shop = Shop::open("undone").await?;
+    let group = format!("{}.example.com", shop.ns);
+    let crd = |versions: &str| {
+        format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: lamps.{group}}}\n\
+             spec:\n  group: {group}\n  names: {{plural: lamps, kind: Lamp}}\n  scope: Namespaced\n  versions: [{versions}]\n"
+        )
+    };
+    let version = |name: &str, stored: bool| {
+        format!("{{name: {name}, served: true, storage: {stored}, schema: {{openAPIV3Schema: {{type: object}}}}}}")
+    };
+    let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: once}\nspec:\n  template:\n    spec:\n      \
+               restartPolicy: Never\n      containers: [{name: run, image: 'example.com/run:1'}]\n";
+    let theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: theirs}\ndata: {key: theirs}\n";
+    let file = shop.cluster.dir().join(format!("{}-theirs.yaml", shop.ns));
+    std::fs::write(&file, theirs).map_err(|e| tidegate_e2e::Error::Setup(e.to_string()))?;
+    shop.kubectl(&["create", "-f", &file.display().to_string()]).await?;
+    shop.put("crd.yaml", &crd(&version("v1", true)))?;
+    shop.put("job.yaml", job)?;
+    let first = good(&shop).await?;
+    shop.put("crd.yaml", &crd(&format!("{}, {}", version("v1", false), version("v2", true))))?;
+    shop.cut("job.yaml")?;
+    shop.put("theirs.yaml", &map("theirs", "ours"))?;
+    let second = bad(&shop, "2")?;
+    let release = shop.phase(&second, "RolledBack").await?;
+    is_as_before(&shop, &first).await?;
+    let survivors = release["status"]["results"]["survivors"].to_string();
+    for words in [
+        &format!("CustomResourceDefinition lamps.{group}: objects are stored at version v2"),
+        &format!("Job {}/once: a Job is not run once more", shop.ns),
+        &format!("ConfigMap {}/theirs: the failed release did not create it", shop.ns),
+    ] {
+        assert!(survivors.contains(words.as_str()), "{words}: {survivors}");
+    }
+    assert_eq!(value(&shop, "theirs").await?, "ours", "it was there before: it stays");
+    assert_eq!(shop.get("jobs/once").await?, Value::Null);
+    let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/lamps.{group}");
+    let live = shop.read(&path).await?;
+    assert_eq!(live["spec"]["versions"].as_array().map(Vec::len), Some(2), "{live}");
+    is_held(&shop, &["shop-000002"]).await.map(drop)
+}
+
+#[tokio::test]
+async fn a_failed_hook_is_a_culprit_and_hooks_run_before_the_way_back() -> Result<()> {
+    let shop = Shop::open("hooked").await?;
+    let hook = |name: &str, point: &str, fail: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata: {{name: {name}, annotations: {{tidegate.io/hook: {point}}}}}\nspec:\n  \
+             backoffLimit: 0\n  template:\n    metadata: {{annotations: {{{fail}}}}}\n    spec:\n      \
+             restartPolicy: Never\n      containers: [{{name: run, image: 'example.com/run:1'}}]\n"
+        )
+    };
+    shop.put("smoke.yaml", &hook("smoke", "PostSync", ""))?;
+    let first = good(&shop).await?;
+    let smoke = text(&shop.get("jobs/smoke").await?["metadata"]["uid"]);
+    shop.put("smoke.yaml", &hook("smoke", "PostSync", "e2e.tidegate.io/fail: ImagePullBackOff"))?;
+    shop.put("alarm.yaml", &hook("alarm", "SyncFail", ""))?;
+    shop.put("conf.yaml", &map("conf", "2"))?;
+    shop.put("fresh.yaml", &map("fresh", "2"))?;
+    let second = shop.push("the smoke test fails")?;
+    let release = shop.phase(&second, "RolledBack").await?;
+    is_as_before(&shop, &first).await?;
+    let message = text(&release["status"]["display"]["message"]);
+    assert!(message.contains("smoke"), "{message}");
+    let alarm = shop.get("jobs/alarm").await?;
+    let (done, began) = (
+        text(&alarm["status"]["completionTime"]),
+        text(&release["status"]["rollback"]["started"]),
+    );
+    assert!(!done.is_empty() && done.get(..19) <= began.get(..19), "{done} {began}");
+    let app = shop.get("applications/shop").await?;
+    let culprit = &app["status"]["quarantined"][0]["culprits"][0]["id"];
+    assert_eq!(*culprit, format!("batch/Job/{}/smoke", shop.ns), "{app}");
+    let again = text(&shop.get("jobs/smoke").await?["metadata"]["uid"]);
+    assert_ne!(again, smoke, "the run that failed is there to be looked at");
+    shop.look_again().await?;
+    assert_eq!(text(&shop.get("jobs/smoke").await?["metadata"]["uid"]), again, "no hook runs on the way back");
+    shop.put("smoke.yaml", &hook("smoke", "PostSync", ""))?;
+    let third = shop.push("the smoke test is fixed")?;
+    shop.released(&third).await?;
+    assert_eq!(value(&shop, "conf").await?, "2");
+    Ok(())
+}
+
+/// Waits until the Release of a commit is there, or on its way back.
+async fn begun(shop: &Shop, commit: &str, back: bool) -> Result<()> {
+    wait::until(STEP, "the release, or its way back, to begin", || async {
+        for _ in 0..100 {
+            let all = shop.releases(commit).await.map_err(|e| e.to_string())?;
+            if all.iter().any(|r| !back || r["status"]["rollback"].is_object()) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        Err("not yet".to_owned())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn killed_at_any_moment_of_a_failing_release_it_ends_put_back() -> Result<()> {
+    let (world, guard) = fragile().await?;
+    let shop = Shop::open_in(&world.cluster, "moments").await?;
+    let mut running = operator(&world.cluster, "moments").await?;
+    let first = good(&shop).await?;
+    let mut hits = 0;
+    let moments = [(false, 0), (false, 60), (false, 150), (true, 0), (true, 15), (true, 40), (true, 80), (true, 130)];
+    for (round, (back, delay)) in moments.into_iter().enumerate() {
+        let commit = bad(&shop, &(round + 2).to_string())?;
+        begun(&shop, &commit, back).await?;
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        running.kill9();
+        let left = shop.releases(&commit).await?.pop().unwrap_or_default();
+        let rollback = &left["status"]["rollback"];
+        hits += usize::from(rollback.is_object() && rollback["finished"].is_null());
+        running.restart()?;
+        running.wait_ready(STEP).await?;
+        let release = shop.phase(&commit, "RolledBack").await?;
+        let name = text(&release["metadata"]["name"]);
+        is_held(&shop, &[&name, "Deployment"]).await?;
+        is_as_before(&shop, &first).await?;
+        assert_eq!(shop.releases(&commit).await?.len(), 1, "one attempt, killed after {delay} ms");
+    }
+    assert!(hits > 0, "no kill hit a way back");
+    running.kill9();
+    drop(guard);
+    Ok(())
+}
+
 #[tokio::test]
 async fn killed_in_the_middle_of_a_rollback_it_is_brought_to_its_end() -> Result<()> {
     let (world, guard) = fragile().await?;
     let shop = Shop::open_in(&world.cluster, "middle").await?;
     let mut running = operator(&world.cluster, "middle").await?;
     let first = good(&shop).await?;
+    // The new ConfigMap goes after the new Service, which does not go: the way back does not end before it may.
+    shop.put("held.yaml", HELD)?;
     let second = bad(&shop, "2")?;
-    // From here to its end the pods of the good set have to start.
-    wait::until(STEP, "the rollback to begin", || async {
-        for _ in 0..100 {
-            let all = shop.releases(&second).await.map_err(|e| e.to_string())?;
-            if all.iter().any(|r| r["status"]["rollback"].is_object()) {
-                return Ok(());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-        Err("not yet".to_owned())
-    })
-    .await?;
+    begun(&shop, &second, true).await?;
     running.kill9();
     let left = shop.releases(&second).await?.pop().unwrap_or_default();
-    let back = &left["status"]["rollback"];
-    assert!(back["finished"].is_null(), "killed too late: {left}");
+    assert!(left["status"]["rollback"]["finished"].is_null(), "{left}");
     running.restart()?;
     running.wait_ready(STEP).await?;
+    let free = json!({"metadata": {"finalizers": null}}).to_string();
+    shop.until("the way back is gone on", "services/held", |held| {
+        held["metadata"]["deletionTimestamp"].is_string()
+    })
+    .await?;
+    shop.kubectl(&["patch", "service", "held", "--type=merge", "-p", &free])
+        .await?;
     shop.phase(&second, "RolledBack").await?;
-    is_held(&shop, &["shop-000002"]).await?;
+    is_held(&shop, &["shop-000002", "Deployment"]).await?;
     is_as_before(&shop, &first).await?;
 
     // The next process knows what failed, too.

@@ -154,6 +154,7 @@ pub(crate) async fn go_on(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edi
         return stop(turn, state, edits, "its set is not kept any more").await;
     };
     note(state, edits, &good);
+    recall(turn, state).await?;
     if !is_recorded(turn, state, edits, &good) {
         return Ok(Again::after(Duration::ZERO));
     }
@@ -192,7 +193,17 @@ pub(crate) async fn go_on(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edi
     verify_back(turn, state, edits, &good.set, &back.survivors).await
 }
 
-/// The newest set, when it need not wait until the way back has come to its end: it may be released now.
+/// After a restart: what failed, since its digests tell it from what is no culprit.
+async fn recall(turn: &Turn<'_>, state: &mut AppState) -> Result<(), String> {
+    let Some(open) = state.open.as_mut().filter(|open| open.set.is_none()) else {
+        return Ok(());
+    };
+    let failed = good(turn, &open.name).await?;
+    open.set = failed.map(|failed| failed.set);
+    Ok(())
+}
+
+/// True when the newest set need not wait until the way back has come to its end: it may be released now.
 pub(crate) async fn is_overtaken(
     turn: &Turn<'_>,
     state: &mut AppState,
