@@ -131,7 +131,11 @@ async fn a_crash_loop_puts_the_whole_set_back_and_the_fix_goes_through() -> Resu
     let gate = &waits["status"]["gates"][0];
     assert_eq!(
         (&gate["gate"], &gate["decision"], &gate["reason"]),
-        (&json!("Quarantine"), &json!("Closed"), &json!("StillContainsQuarantined")),
+        (
+            &json!("Quarantine"),
+            &json!("Closed"),
+            &json!("StillContainsQuarantined")
+        ),
         "{waits}"
     );
     assert!(text(&gate["message"]).contains(&web), "{waits}");
@@ -174,7 +178,10 @@ async fn two_bad_commits_in_a_row_go_back_to_the_same_good_one() -> Result<()> {
     is_held(&shop, &["shop-000003"]).await?;
     is_as_before(&shop, &first).await?;
     let app = shop.get("applications/shop").await?;
-    let held = app["status"]["quarantined"].as_array().cloned().unwrap_or_default();
+    let held = app["status"]["quarantined"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
     let commits: Vec<String> = held.iter().map(|entry| text(&entry["commit"])).collect();
     assert_eq!(commits, [second.clone(), third], "{app}");
     // A force-push back to the first bad one is known too, without a Release.
@@ -236,7 +243,15 @@ async fn nothing_goes_back(shop: &Shop) -> Result<()> {
     shop.kubectl(&["create", "configmap", "probe", "--from-literal=key=2"])
         .await?;
     let back = json!({"data": {"key": "1"}}).to_string();
-    let probe = ["patch", "configmap", "probe", "--type=merge", "--dry-run=server", "-p", &back];
+    let probe = [
+        "patch",
+        "configmap",
+        "probe",
+        "--type=merge",
+        "--dry-run=server",
+        "-p",
+        &back,
+    ];
     wait::until(STEP, "the guard to be at work", || async {
         match shop.kubectl(&probe).await {
             Ok(_) => Err("it lets everything through"),
@@ -259,7 +274,12 @@ async fn a_rollback_that_fails_stops_and_says_so_until_a_commit_passes() -> Resu
     }
     let app = shop.says("Stalled", "True", "RollbackFailed").await?;
     let message = text(&condition(&app, "Stalled")["message"]);
-    for word in [CRASH, "it never goes back", "commit a fix", "tidegate.io/rollbackTo"] {
+    for word in [
+        CRASH,
+        "it never goes back",
+        "commit a fix",
+        "tidegate.io/rollbackTo",
+    ] {
         assert!(message.contains(word), "{word}: {message}");
     }
     shop.look_again().await?;
@@ -285,7 +305,10 @@ async fn a_person_rolls_back_until_another_set_comes_or_the_annotation_goes() ->
         let shop = &shop;
         async move { shop.patch_app("shop", &annotation).await }
     };
-    for (name, why) in [("shop-000099", "no such Release"), ("shop-000002", "it is what runs")] {
+    for (name, why) in [
+        ("shop-000099", "no such Release"),
+        ("shop-000002", "it is what runs"),
+    ] {
         ask(name).await?;
         shop.until(why, "applications/shop", |app| {
             let stalled = condition(app, "Stalled");
@@ -302,12 +325,18 @@ async fn a_person_rolls_back_until_another_set_comes_or_the_annotation_goes() ->
             && condition(app, "Synced")["reason"] == "RolledBack"
             && condition(app, "Ready")["status"] == "True"
     };
-    let app = shop.until("rolled back", "applications/shop", rolled_back).await?;
+    let app = shop
+        .until("rolled back", "applications/shop", rolled_back)
+        .await?;
     assert_eq!(value(&shop, "conf").await?, "1");
     let release = shop.releases(&first).await?.pop().unwrap_or_default();
     assert_eq!(release["metadata"]["name"], "shop-000003", "{release}");
     assert_eq!(
-        (&release["spec"]["trigger"], &release["spec"]["restores"], &release["status"]["phase"]),
+        (
+            &release["spec"]["trigger"],
+            &release["spec"]["restores"],
+            &release["status"]["phase"]
+        ),
         (&json!("Rollback"), &json!("shop-000001"), &json!("Succeeded")),
         "{release}"
     );
@@ -333,7 +362,11 @@ async fn a_person_rolls_back_until_another_set_comes_or_the_annotation_goes() ->
     assert_eq!(app["status"]["rolledBack"], Value::Null, "{app}");
     assert_eq!(value(&shop, "conf").await?, "3");
     shop.look_again().await?;
-    assert_eq!(value(&shop, "conf").await?, "3", "the annotation was answered once");
+    assert_eq!(
+        value(&shop, "conf").await?,
+        "3",
+        "the annotation was answered once"
+    );
 
     // Taken away and given again it counts again, and taken away for good it ends the rollback.
     let none = json!({"metadata": {"annotations": {"tidegate.io/rollbackTo": null}}});
@@ -343,7 +376,8 @@ async fn a_person_rolls_back_until_another_set_comes_or_the_annotation_goes() ->
     })
     .await?;
     ask("shop-000001").await?;
-    shop.until("rolled back again", "applications/shop", rolled_back).await?;
+    shop.until("rolled back again", "applications/shop", rolled_back)
+        .await?;
     shop.patch_app("shop", &none).await?;
     shop.released(&third).await?;
     assert_eq!(value(&shop, "conf").await?, "3");
@@ -392,7 +426,11 @@ async fn a_fix_takes_the_place_of_a_rollback_that_is_under_way() -> Result<()> {
     shop.released(&fourth).await?;
     assert_eq!(value(&shop, "conf").await?, "4");
     assert_eq!(value(&shop, "fresh").await?, Value::Null);
-    assert_eq!(shop.releases(&third).await?.len(), 0, "what waited got no Release meanwhile");
+    assert_eq!(
+        shop.releases(&third).await?.len(),
+        0,
+        "what waited got no Release meanwhile"
+    );
     Ok(())
 }
 
@@ -407,18 +445,24 @@ async fn what_cannot_be_undone_is_left_and_named() -> Result<()> {
         )
     };
     let version = |name: &str, stored: bool| {
-        format!("{{name: {name}, served: true, storage: {stored}, schema: {{openAPIV3Schema: {{type: object}}}}}}")
+        format!(
+            "{{name: {name}, served: true, storage: {stored}, schema: {{openAPIV3Schema: {{type: object}}}}}}"
+        )
     };
     let job = "apiVersion: batch/v1\nkind: Job\nmetadata: {name: once}\nspec:\n  template:\n    spec:\n      \
                restartPolicy: Never\n      containers: [{name: run, image: 'example.com/run:1'}]\n";
     let theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: theirs}\ndata: {key: theirs}\n";
     let file = shop.cluster.dir().join(format!("{}-theirs.yaml", shop.ns));
     std::fs::write(&file, theirs).map_err(|e| tidegate_e2e::Error::Setup(e.to_string()))?;
-    shop.kubectl(&["create", "-f", &file.display().to_string()]).await?;
+    shop.kubectl(&["create", "-f", &file.display().to_string()])
+        .await?;
     shop.put("crd.yaml", &crd(&version("v1", true)))?;
     shop.put("job.yaml", job)?;
     let first = good(&shop).await?;
-    shop.put("crd.yaml", &crd(&format!("{}, {}", version("v1", false), version("v2", true))))?;
+    shop.put(
+        "crd.yaml",
+        &crd(&format!("{}, {}", version("v1", false), version("v2", true))),
+    )?;
     shop.cut("job.yaml")?;
     shop.put("theirs.yaml", &map("theirs", "ours"))?;
     let second = bad(&shop, "2")?;
@@ -428,15 +472,26 @@ async fn what_cannot_be_undone_is_left_and_named() -> Result<()> {
     for words in [
         &format!("CustomResourceDefinition lamps.{group}: objects are stored at version v2"),
         &format!("Job {}/once: a Job is not run once more", shop.ns),
-        &format!("ConfigMap {}/theirs: the failed release did not create it", shop.ns),
+        &format!(
+            "ConfigMap {}/theirs: the failed release did not create it",
+            shop.ns
+        ),
     ] {
         assert!(survivors.contains(words.as_str()), "{words}: {survivors}");
     }
-    assert_eq!(value(&shop, "theirs").await?, "ours", "it was there before: it stays");
+    assert_eq!(
+        value(&shop, "theirs").await?,
+        "ours",
+        "it was there before: it stays"
+    );
     assert_eq!(shop.get("jobs/once").await?, Value::Null);
     let path = format!("/apis/apiextensions.k8s.io/v1/customresourcedefinitions/lamps.{group}");
     let live = shop.read(&path).await?;
-    assert_eq!(live["spec"]["versions"].as_array().map(Vec::len), Some(2), "{live}");
+    assert_eq!(
+        live["spec"]["versions"].as_array().map(Vec::len),
+        Some(2),
+        "{live}"
+    );
     is_held(&shop, &["shop-000002"]).await.map(drop)
 }
 
@@ -453,7 +508,10 @@ async fn a_failed_hook_is_a_culprit_and_hooks_run_before_the_way_back() -> Resul
     shop.put("smoke.yaml", &hook("smoke", "PostSync", ""))?;
     let first = good(&shop).await?;
     let smoke = text(&shop.get("jobs/smoke").await?["metadata"]["uid"]);
-    shop.put("smoke.yaml", &hook("smoke", "PostSync", "e2e.tidegate.io/fail: ImagePullBackOff"))?;
+    shop.put(
+        "smoke.yaml",
+        &hook("smoke", "PostSync", "e2e.tidegate.io/fail: ImagePullBackOff"),
+    )?;
     shop.put("alarm.yaml", &hook("alarm", "SyncFail", ""))?;
     shop.put("conf.yaml", &map("conf", "2"))?;
     shop.put("fresh.yaml", &map("fresh", "2"))?;
@@ -467,14 +525,21 @@ async fn a_failed_hook_is_a_culprit_and_hooks_run_before_the_way_back() -> Resul
         text(&alarm["status"]["completionTime"]),
         text(&release["status"]["rollback"]["started"]),
     );
-    assert!(!done.is_empty() && done.get(..19) <= began.get(..19), "{done} {began}");
+    assert!(
+        !done.is_empty() && done.get(..19) <= began.get(..19),
+        "{done} {began}"
+    );
     let app = shop.get("applications/shop").await?;
     let culprit = &app["status"]["quarantined"][0]["culprits"][0]["id"];
     assert_eq!(*culprit, format!("batch/Job/{}/smoke", shop.ns), "{app}");
     let again = text(&shop.get("jobs/smoke").await?["metadata"]["uid"]);
     assert_ne!(again, smoke, "the run that failed is there to be looked at");
     shop.look_again().await?;
-    assert_eq!(text(&shop.get("jobs/smoke").await?["metadata"]["uid"]), again, "no hook runs on the way back");
+    assert_eq!(
+        text(&shop.get("jobs/smoke").await?["metadata"]["uid"]),
+        again,
+        "no hook runs on the way back"
+    );
     shop.put("smoke.yaml", &hook("smoke", "PostSync", ""))?;
     let third = shop.push("the smoke test is fixed")?;
     shop.released(&third).await?;
@@ -504,7 +569,16 @@ async fn killed_at_any_moment_of_a_failing_release_it_ends_put_back() -> Result<
     let mut running = operator(&world.cluster, "moments").await?;
     let first = good(&shop).await?;
     let mut hits = 0;
-    let moments = [(false, 0), (false, 60), (false, 150), (true, 0), (true, 15), (true, 40), (true, 80), (true, 130)];
+    let moments = [
+        (false, 0),
+        (false, 60),
+        (false, 150),
+        (true, 0),
+        (true, 15),
+        (true, 40),
+        (true, 80),
+        (true, 130),
+    ];
     for (round, (back, delay)) in moments.into_iter().enumerate() {
         let commit = bad(&shop, &(round + 2).to_string())?;
         begun(&shop, &commit, back).await?;
@@ -519,7 +593,11 @@ async fn killed_at_any_moment_of_a_failing_release_it_ends_put_back() -> Result<
         let name = text(&release["metadata"]["name"]);
         is_held(&shop, &[&name, "Deployment"]).await?;
         is_as_before(&shop, &first).await?;
-        assert_eq!(shop.releases(&commit).await?.len(), 1, "one attempt, killed after {delay} ms");
+        assert_eq!(
+            shop.releases(&commit).await?.len(),
+            1,
+            "one attempt, killed after {delay} ms"
+        );
     }
     assert!(hits > 0, "no kill hit a way back");
     running.kill9();

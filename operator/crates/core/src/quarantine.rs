@@ -56,7 +56,9 @@ pub fn entry(failed: &Failed<'_>) -> Quarantined {
 
 /// Adds an entry, in the place of an earlier one of the same content.
 pub fn add(list: &mut Vec<Quarantined>, new: Quarantined) {
-    list.retain(|old| old.release != new.release && (old.commit != new.commit || old.culprits != new.culprits));
+    list.retain(|old| {
+        old.release != new.release && (old.commit != new.commit || old.culprits != new.culprits)
+    });
     list.push(new);
     let over = list.len().saturating_sub(MAX_QUARANTINED);
     list.drain(..over);
@@ -144,7 +146,12 @@ fn culprits(set: &Rendered, good: Option<&Rendered>, failures: &[Failure]) -> Ve
     let has_failed = |culprit: &&Culprit| {
         ObjectId::parse(&culprit.id).is_some_and(|id| failed.contains(id.to_string().as_str()))
     };
-    let direct: Vec<Culprit> = changed.iter().filter(has_failed).take(MAX_CULPRITS).cloned().collect();
+    let direct: Vec<Culprit> = changed
+        .iter()
+        .filter(has_failed)
+        .take(MAX_CULPRITS)
+        .cloned()
+        .collect();
     if !direct.is_empty() {
         return direct;
     }
@@ -183,10 +190,13 @@ fn changed(set: &Rendered, good: Option<&Rendered>) -> Vec<Culprit> {
             digest: object.digest.clone(),
         });
     let old = good.map(|good| good.objects.as_slice()).unwrap_or_default();
-    let removed = old.iter().filter(|object| !set.names(&object.id)).map(|object| Culprit {
-        id: object.id.key(),
-        digest: String::new(),
-    });
+    let removed = old
+        .iter()
+        .filter(|object| !set.names(&object.id))
+        .map(|object| Culprit {
+            id: object.id.key(),
+            digest: String::new(),
+        });
     let mut all: Vec<Culprit> = brought.chain(removed).collect();
     all.sort_by(|a, b| a.id.cmp(&b.id));
     all

@@ -94,15 +94,15 @@ pub struct WayBack {
 }
 
 /// Makes the way back.
-pub fn way_back(inputs: Inputs<'_>) -> WayBack {
+pub fn way_back(inputs: &Inputs<'_>) -> WayBack {
     let mut survivors = BTreeMap::new();
     let mut forgotten = Vec::new();
     let good = sequence_of(inputs.good);
     let mut steps = Vec::new();
     for step in &inputs.plan.steps {
         let fate = match step.action {
-            Action::Delete { .. } => removal(step, &inputs, good),
-            Action::Create | Action::Update { .. } | Action::Recreate { .. } => apply(step, &inputs),
+            Action::Delete { .. } => removal(step, inputs, good),
+            Action::Create | Action::Update { .. } | Action::Recreate { .. } => apply(step, inputs),
         };
         match fate {
             Fate::Go => steps.push(Step {
@@ -123,7 +123,11 @@ pub fn way_back(inputs: Inputs<'_>) -> WayBack {
         }
     }
     for gone in &inputs.plan.forgotten {
-        let run = inputs.inventory.entries.get(&gone.id).and_then(|e| e.run.as_ref());
+        let run = inputs
+            .inventory
+            .entries
+            .get(&gone.id)
+            .and_then(|e| e.run.as_ref());
         if run.is_some() {
             continue;
         }
@@ -192,7 +196,9 @@ fn apply(step: &Step, inputs: &Inputs<'_>) -> Fate {
     }
     let anew = matches!(step.action, Action::Recreate { .. });
     if anew && (is_protected(inputs.protected, id) || never_pruned_by_default(id)) {
-        return Fate::Stays("it would have to be deleted and made anew, and its kind is protected".to_owned());
+        return Fate::Stays(
+            "it would have to be deleted and made anew, and its kind is protected".to_owned(),
+        );
     }
     Fate::Go
 }

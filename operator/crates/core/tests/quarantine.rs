@@ -15,7 +15,8 @@ fn key() -> DigestKey {
 
 fn object(kind: &str, name: &str, content: &str) -> DesiredObject {
     let group = if kind == "Deployment" { "apps" } else { "" };
-    let body = json!({ "kind": kind, "metadata": { "name": name }, "data": content, "uses": [{"name": "conf"}] });
+    let body =
+        json!({ "kind": kind, "metadata": { "name": name }, "data": content, "uses": [{"name": "conf"}] });
     DesiredObject {
         id: ObjectId::new(group, kind, "shop", name),
         version: "v1".into(),
@@ -34,7 +35,9 @@ fn object(kind: &str, name: &str, content: &str) -> DesiredObject {
 }
 
 fn set(objects: &[(&str, &str, &str)]) -> Rendered {
-    let objects = objects.iter().map(|(kind, name, content)| object(kind, name, content));
+    let objects = objects
+        .iter()
+        .map(|(kind, name, content)| object(kind, name, content));
     Rendered::new(objects.collect(), &key())
 }
 
@@ -71,12 +74,19 @@ fn the_culprit_is_what_failed_and_was_changed_and_a_change_of_it_passes() {
     let held = |set: &Rendered, commit: &str| holding(&list, set, commit).is_some();
     assert!(held(&bad, "bad"), "the commit itself");
     assert!(held(&bad, "pushed again"));
-    let on_top = set(&[("Deployment", "web", "2"), ("ConfigMap", "conf", "3"), ("ConfigMap", "x", "1")]);
+    let on_top = set(&[
+        ("Deployment", "web", "2"),
+        ("ConfigMap", "conf", "3"),
+        ("ConfigMap", "x", "1"),
+    ]);
     assert!(held(&on_top, "unrelated"));
     assert!(!held(&set(&[("Deployment", "web", "3")]), "fixed"));
     assert!(!held(&set(&[("ConfigMap", "conf", "2")]), "it is gone"));
     assert!(!held(&good, "reverted"));
-    assert!(!held(&set(&[("Deployment", "web", "3")]), "bad"), "the spec makes something else of it");
+    assert!(
+        !held(&set(&[("Deployment", "web", "3")]), "bad"),
+        "the spec makes something else of it"
+    );
     let said = line(&list[0], "unrelated");
     for word in ["shop-bad", "Deployment shop/web", "CrashLoopBackOff"] {
         assert!(said.contains(word), "{said}");
@@ -85,10 +95,22 @@ fn the_culprit_is_what_failed_and_was_changed_and_a_change_of_it_passes() {
 
 #[test]
 fn what_fails_over_what_it_reads_is_held_with_that() {
-    let good = set(&[("Deployment", "web", "1"), ("ConfigMap", "conf", "1"), ("ConfigMap", "x", "1")]);
-    let bad = set(&[("Deployment", "web", "1"), ("ConfigMap", "conf", "2"), ("ConfigMap", "x", "2")]);
+    let good = set(&[
+        ("Deployment", "web", "1"),
+        ("ConfigMap", "conf", "1"),
+        ("ConfigMap", "x", "1"),
+    ]);
+    let bad = set(&[
+        ("Deployment", "web", "1"),
+        ("ConfigMap", "conf", "2"),
+        ("ConfigMap", "x", "2"),
+    ]);
     let entry = failed("bad", &bad, Some(&good), &[WEB]);
-    assert_eq!(ids(&entry), ["/ConfigMap/shop/conf"], "the workload names it, and not the other");
+    assert_eq!(
+        ids(&entry),
+        ["/ConfigMap/shop/conf"],
+        "the workload names it, and not the other"
+    );
 
     let without = set(&[("Deployment", "web", "1"), ("ConfigMap", "x", "1")]);
     let list = [failed("bad", &without, Some(&good), &[WEB])];
@@ -104,11 +126,23 @@ fn what_fails_over_what_it_reads_is_held_with_that() {
 
 #[test]
 fn where_nothing_says_which_it_was_all_that_changed_counts() {
-    let good = set(&[("ConfigMap", "a", "1"), ("ConfigMap", "b", "1"), ("Deployment", "db", "1")]);
-    let bad = set(&[("ConfigMap", "a", "2"), ("ConfigMap", "b", "2"), ("Deployment", "db", "1")]);
+    let good = set(&[
+        ("ConfigMap", "a", "1"),
+        ("ConfigMap", "b", "1"),
+        ("Deployment", "db", "1"),
+    ]);
+    let bad = set(&[
+        ("ConfigMap", "a", "2"),
+        ("ConfigMap", "b", "2"),
+        ("Deployment", "db", "1"),
+    ]);
     let list = [failed("bad", &bad, Some(&good), &["Deployment shop/db"])];
     assert_eq!(ids(&list[0]), ["/ConfigMap/shop/a", "/ConfigMap/shop/b"]);
-    let half = set(&[("ConfigMap", "a", "3"), ("ConfigMap", "b", "2"), ("Deployment", "db", "1")]);
+    let half = set(&[
+        ("ConfigMap", "a", "3"),
+        ("ConfigMap", "b", "2"),
+        ("Deployment", "db", "1"),
+    ]);
     assert!(holding(&list, &half, "one of them").is_none());
 
     let many = |content: &str| {
@@ -122,7 +156,7 @@ fn where_nothing_says_which_it_was_all_that_changed_counts() {
     let list = [failed("bad", &bad, Some(&many("1")), &["Deployment shop/db"])];
     assert_eq!(ids(&list[0]), ["*"]);
     assert!(holding(&list, &bad, "again").is_some());
-    let mut other = bad.objects.clone();
+    let mut other = bad.objects;
     other.push(object("ConfigMap", "x", "1"));
     assert!(holding(&list, &Rendered::new(other, &key()), "any other set").is_none());
 }
@@ -159,7 +193,10 @@ fn the_list_is_bounded_forgets_the_oldest_and_what_proved_good() {
     assert_eq!(list.last(), Some(&again));
     // Another set that is good clears nothing; this one, passed by an Override, does.
     clear(&mut list, &set(&[("Deployment", "web", "good")]));
-    assert!(holding(&list, &of(5), "x").is_some(), "pushed again after the fix it is known");
+    assert!(
+        holding(&list, &of(5), "x").is_some(),
+        "pushed again after the fix it is known"
+    );
     clear(&mut list, &of(5));
     assert!(holding(&list, &of(5), "x").is_none());
     assert!(holding(&list, &of(6), "x").is_some());

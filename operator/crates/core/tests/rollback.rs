@@ -6,9 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use tidegate_api::ReleasePolicySpec;
 use tidegate_api::application::DriftMode;
 use tidegate_api::policy::{FailureAction, OnFailure, Policy};
-use tidegate_api::ReleasePolicySpec;
 use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::desired::{DesiredObject, PruneRule, Rendered};
 use tidegate_core::digest::DigestKey;
@@ -107,7 +107,14 @@ impl Left {
     }
 
     fn back_to(&self, good: &Arc<Rendered>) -> WayBack {
-        self.back(good, true, &[], &Found::default(), &BTreeMap::new(), &BTreeSet::new())
+        self.back(
+            good,
+            true,
+            &[],
+            &Found::default(),
+            &BTreeMap::new(),
+            &BTreeSet::new(),
+        )
     }
 
     fn back(
@@ -131,7 +138,7 @@ impl Left {
             key: &key(),
         });
         let protected: Vec<String> = protected.iter().map(|kind| (*kind).to_owned()).collect();
-        way_back(rollback::Inputs {
+        way_back(&rollback::Inputs {
             plan,
             good: "shop-000003",
             inventory: &self.inventory,
@@ -145,7 +152,9 @@ impl Left {
 
 fn lines(back: &WayBack) -> Vec<String> {
     let steps = back.plan.steps.iter();
-    steps.map(|step| format!("{} {}", step.action.verb(), step.id.name)).collect()
+    steps
+        .map(|step| format!("{} {}", step.action.verb(), step.id.name))
+        .collect()
 }
 
 const FAILED: Option<&str> = Some("shop-000005");
@@ -169,15 +178,32 @@ fn the_set_goes_back_as_a_whole_and_only_what_was_created_since_is_deleted() {
     let back = left.back_to(&good);
     assert_eq!(
         lines(&back),
-        ["update conf", "create dropped", "update web", "delete fresh", "delete superseded"]
+        [
+            "update conf",
+            "create dropped",
+            "update web",
+            "delete fresh",
+            "delete superseded"
+        ]
     );
-    let why = |name: &str| back.survivors.get(&id("ConfigMap", name)).cloned().unwrap_or_default();
+    let why = |name: &str| {
+        back.survivors
+            .get(&id("ConfigMap", name))
+            .cloned()
+            .unwrap_or_default()
+    };
     assert!(why("adopted").contains("there before"), "{:?}", back.survivors);
     assert!(why("older").contains("older"), "{:?}", back.survivors);
     assert_eq!(back.survivors.len(), 2);
     let after = back.plan.intended(&left.inventory);
-    assert!(!after.entries.contains_key(&id("ConfigMap", "adopted")), "nobody's from now on");
-    assert!(after.entries.contains_key(&id("ConfigMap", "older")), "the next release sees to it");
+    assert!(
+        !after.entries.contains_key(&id("ConfigMap", "adopted")),
+        "nobody's from now on"
+    );
+    assert!(
+        after.entries.contains_key(&id("ConfigMap", "older")),
+        "the next release sees to it"
+    );
 }
 
 #[test]
@@ -191,12 +217,16 @@ fn no_wave_is_waited_for() {
         .has(&object("Deployment", "web", 1), FAILED)
         .has(&late(2), Some("shop-000001"));
     let web = left.live.get_mut(&id("Deployment", "web"));
-    web.into_iter().for_each(|web| web.health = HealthStatus::InProgress);
+    web.into_iter()
+        .for_each(|web| web.health = HealthStatus::InProgress);
     let back = left.back_to(&good);
     assert_eq!(back.plan.steps.len(), 1);
     assert!(back.plan.steps.iter().all(|step| step.cause == Cause::Drifted));
     let due = due(&back.plan, &left.inventory, &left.live);
-    assert!(due.last && due.waits.is_none(), "the workload waits for what it reads: {due:?}");
+    assert!(
+        due.last && due.waits.is_none(),
+        "the workload waits for what it reads: {due:?}"
+    );
 }
 
 #[test]
@@ -215,17 +245,29 @@ fn protected_kinds_stay_whoever_protects_them() {
     let none = (BTreeMap::new(), BTreeSet::new());
     let protected = ["StatefulSet.apps", "Deployment.example.com"];
     let back = left.back(&good, true, &protected, &Found::default(), &none.0, &none.1);
-    assert_eq!(lines(&back), ["delete web"], "another group's kind protects nothing");
+    assert_eq!(
+        lines(&back),
+        ["delete web"],
+        "another group's kind protects nothing"
+    );
     let names: Vec<&str> = back.survivors.keys().map(|id| &*id.name).collect();
     assert_eq!(names, ["annotated", "disk", "store"]);
     let back = left.back(&good, false, &[], &Found::default(), &none.0, &none.1);
-    assert_eq!(lines(&back), [] as [&str; 0], "where nothing is pruned nothing is deleted");
+    assert_eq!(
+        lines(&back),
+        [] as [&str; 0],
+        "where nothing is pruned nothing is deleted"
+    );
     assert_eq!(back.survivors.len(), 4);
 }
 
 #[test]
 fn jobs_are_neither_changed_nor_run_once_more() {
-    let good = set(vec![object("Job", "changed", 1), object("Job", "dropped", 1), object("Job", "same", 1)]);
+    let good = set(vec![
+        object("Job", "changed", 1),
+        object("Job", "dropped", 1),
+        object("Job", "same", 1),
+    ]);
     let left = Left::default()
         .has(&object("Job", "changed", 2), FAILED)
         .has(&object("Job", "same", 1), Some("shop-000001"))
@@ -242,7 +284,12 @@ fn the_jobs_of_hooks_are_left_alone() {
     let mut left = Left::default()
         .has(&object("ConfigMap", "same", 1), Some("shop-000001"))
         .has(&object("Job", "migrate", 2), None);
-    for entry in left.inventory.entries.values_mut().filter(|entry| entry.made.is_none()) {
+    for entry in left
+        .inventory
+        .entries
+        .values_mut()
+        .filter(|entry| entry.made.is_none())
+    {
         entry.run = Some(Run {
             release: "shop-000005".to_owned(),
             outcome: None,
@@ -288,9 +335,17 @@ fn what_others_have_and_what_cannot_be_undone_is_not_tried() {
     };
     let none = (BTreeMap::new(), BTreeSet::new());
     let back = left.back(&good, true, &[], &found, &none.0, &none.1);
-    assert!(lines(&back).contains(&"recreate store".to_owned()), "{:?}", lines(&back));
+    assert!(
+        lines(&back).contains(&"recreate store".to_owned()),
+        "{:?}",
+        lines(&back)
+    );
     let back = left.back(&good, true, &["StatefulSet"], &found, &none.0, &none.1);
-    assert!(!lines(&back).contains(&"recreate store".to_owned()), "{:?}", lines(&back));
+    assert!(
+        !lines(&back).contains(&"recreate store".to_owned()),
+        "{:?}",
+        lines(&back)
+    );
     assert!(back.survivors.contains_key(&id("StatefulSet", "store")));
 }
 
@@ -367,7 +422,10 @@ fn a_revert_commit_is_refused_and_not_silently_left_out() {
     };
     let read = CompiledPolicy::namespaced("shop", "any", &ReleasePolicySpec { policy });
     assert_eq!(read.problems.len(), 1);
-    assert_eq!(read.problems[0].field.as_deref(), Some("spec.onFailure.revertCommit"));
+    assert_eq!(
+        read.problems[0].field.as_deref(),
+        Some("spec.onFailure.revertCommit")
+    );
 }
 
 /// A name, what the good set has of it (0: nothing), what the failed release left (0: nothing), and who made that.

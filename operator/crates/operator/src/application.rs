@@ -10,6 +10,7 @@ mod finalize;
 mod gate;
 mod handover;
 mod health;
+mod held;
 mod hooks;
 mod inventory;
 mod keeping;

@@ -52,7 +52,9 @@ fn shrinks(desired: &Value, live: &Value) -> Option<String> {
 fn drops_stored_version(desired: &Value, live: &Value) -> Option<String> {
     let names = |list: Option<&Value>, name: fn(&Value) -> &Value| -> BTreeSet<String> {
         let items = list.and_then(Value::as_array).into_iter().flatten();
-        items.filter_map(|item| name(item).as_str().map(str::to_owned)).collect()
+        items
+            .filter_map(|item| name(item).as_str().map(str::to_owned))
+            .collect()
     };
     let wanted = names(desired.pointer("/spec/versions"), |version| &version["name"]);
     let stored = names(live.pointer("/status/storedVersions"), |name| name);
@@ -71,7 +73,9 @@ fn text(value: &Value) -> String {
 
 /// A quantity as a number, to compare with another.
 fn bytes(quantity: &str) -> Option<f64> {
-    let end = quantity.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(quantity.len());
+    let end = quantity
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(quantity.len());
     let (digits, suffix) = quantity.split_at_checked(end)?;
     let factor = match suffix {
         "" => 1.0,

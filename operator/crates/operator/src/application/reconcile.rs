@@ -22,7 +22,7 @@ use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
 use crate::application::{
-    AppState, finalize, handover, health, relations, release, restore, rollback, site, verify, waiting,
+    AppState, finalize, handover, health, held, relations, release, restore, rollback, site, verify, waiting,
 };
 use crate::source::{mirrored, requested_at};
 use crate::state::{Again, Operator, Source};
@@ -106,7 +106,7 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
             status: stored.status.clone(),
             written: stored.status.clone(),
             progress: handover::left_behind(stored.status.as_ref())
-                .or_else(|| rollback::left_behind(stored.status.as_ref())),
+                .or_else(|| held::left_behind(stored.status.as_ref())),
             ..AppState::default()
         };
     }
@@ -289,18 +289,18 @@ async fn look_and_release(
     let mut again = Again::Never;
     if rollback::is_under_way(state) {
         match &known {
-            Known::Admitted(rendered) if rollback::is_overtaken(turn, state, rendered).await? => {
+            Known::Admitted(rendered) if rollback::is_overtaken(turn, state, edits, rendered).await? => {
                 let newer = status::shown(&turn.source.revision);
                 rollback::abandon(turn, state, edits, &newer).await?;
             }
             _ => return rollback::go_on(turn, state, edits).await,
         }
     }
-    let held_back = match &known {
-        Known::Admitted(rendered) => rollback::held_back(turn, state, rendered),
+    let holds = match &known {
+        Known::Admitted(rendered) => held::held_back(turn, state, rendered),
         _ => None,
     };
-    rollback::note_wants(turn, state, &known);
+    held::note_wants(turn, state, &known);
     if let Some(newest) = &mut state.newest {
         newest.held = false;
     }
@@ -310,8 +310,8 @@ async fn look_and_release(
     }
     let waits_for = relations::say_circle(state, before);
     match known {
-        Known::Admitted(rendered) if let Some(progress) = held_back => {
-            rollback::hold(turn, state, &rendered, progress).await?;
+        Known::Admitted(rendered) if let Some(progress) = holds => {
+            held::hold(turn, state, &rendered, progress).await?;
         }
         Known::Admitted(rendered) => match waits_for {
             Some(progress) if begins_release(turn, state, &rendered).await? => {
@@ -320,10 +320,10 @@ async fn look_and_release(
             _ => {
                 let acted = act(turn, state, edits, rendered).await?;
                 note_acted(turn, state);
-                if !is_older(state) {
+                if !is_older(state) || rollback::is_under_way(state) {
                     return Ok(acted);
                 }
-                rollback::remind(state);
+                held::remind(state);
                 again = acted;
             }
         },

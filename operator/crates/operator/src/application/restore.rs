@@ -14,7 +14,7 @@ use tidegate_core::problem;
 use tidegate_core::status::Progress;
 use tidegate_git::Revision;
 
-use crate::application::act::act;
+use crate::application::act::{act, is_older};
 use crate::application::newest::Known;
 use crate::application::rollback::{self, Good};
 use crate::application::status::{self, Edits};
@@ -36,7 +36,7 @@ pub(crate) enum Restore {
 pub(crate) enum Acted {
     /// It is under way, or done.
     Done(Again),
-    /// A gate holds it.
+    /// A gate holds it, or the API server refuses it.
     Waits(Again),
 }
 
@@ -123,7 +123,7 @@ pub(crate) async fn act_on(
         acted: false,
     });
     let result = act(&restored, state, edits, to.set.clone()).await;
-    let waits = state.newest.as_ref().is_some_and(|newest| newest.held);
+    let waits = is_older(state);
     state.newest = newest.map(|newest| Newest {
         held: true,
         acted: false,
@@ -167,12 +167,14 @@ fn refused(to: &str, why: &str) -> Progress {
 async fn find(turn: &Turn<'_>, name: &str) -> Result<Result<Good, String>, String> {
     let found = turn.operator.releases.get(&turn.key.namespace, name).await;
     let Some(release) = found.map_err(|error| error.to_string())? else {
-        return Ok(Err("there is no such Release, or it is too old to be kept".to_owned()));
+        return Ok(Err(
+            "there is no such Release, or it is too old to be kept".to_owned()
+        ));
     };
     if let Some(why) = unfit(turn, &release) {
         return Ok(Err(why));
     }
-    let set = rollback::set_of(turn, &release).await?;
+    let set = rollback::set_of(turn, name).await?;
     Ok(match set {
         Some(set) => Ok(Good { release, set }),
         None => Err("its set is not kept any more".to_owned()),
@@ -191,7 +193,11 @@ fn unfit(turn: &Turn<'_>, release: &Release) -> Option<String> {
     if current.is_some() && current == metadata.name.as_ref() {
         return Some("it is what runs".to_owned());
     }
-    let phase = release.status.as_ref().map(|status| status.phase).unwrap_or_default();
+    let phase = release
+        .status
+        .as_ref()
+        .map(|status| status.phase)
+        .unwrap_or_default();
     (phase != Phase::Succeeded).then(|| format!("it was never good: it is {}", phase.as_str()))
 }
 

@@ -11,12 +11,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_api::Release;
-use tidegate_api::application::ApplicationStatus;
-use tidegate_api::condition::SYNCED;
 use tidegate_api::policy::FailureAction;
 use tidegate_api::release::{Phase, Rollback};
 use tidegate_core::desired::Rendered;
-use tidegate_core::gate::{self, Asking, Decision, QUARANTINED};
+use tidegate_core::gate::{self, Asking, Decision};
 use tidegate_core::object::ObjectId;
 use tidegate_core::quarantine::{self, Failed};
 use tidegate_core::record::{self, failure_line};
@@ -25,22 +23,21 @@ use tidegate_core::status::Progress;
 use tidegate_core::wave::Wait;
 
 use crate::application::act::make_plan;
-use crate::application::desired::{Refusal, desired};
 use crate::application::fail::Fault;
 use crate::application::gate::Facts;
-use crate::application::newest::Known;
 use crate::application::part::carry_out_due;
+use crate::application::rehearse::is_refused;
 use crate::application::release::{self, Open, health_timeout};
 use crate::application::status::{Applied, Edits};
 use crate::application::turn::Turn;
 use crate::application::verify::{POD_LOOK, failures};
-use crate::application::{AppState, handover, relations, status, waiting};
+use crate::application::{AppState, handover, held, relations, sets, waiting};
 use crate::state::Again;
 
 /// Reason while the last good set is being put back.
 const UNDER_WAY: &str = "RollingBack";
 /// Reason of a release that failed and could not be put back.
-const FAILED: &str = "RollbackFailed";
+pub(crate) const FAILED: &str = "RollbackFailed";
 /// Longest cause in the record, bytes.
 const MAX_CAUSE: usize = 400;
 /// Failures that no other content helps against: the commit is not to blame alone.
@@ -71,18 +68,19 @@ pub(crate) async fn good(turn: &Turn<'_>, name: &str) -> Result<Option<Good>, St
     let Some(release) = found.map_err(|error| error.to_string())? else {
         return Ok(None);
     };
-    let set = set_of(turn, &release).await?;
+    let set = set_of(turn, name).await?;
     Ok(set.map(|set| Good { release, set }))
 }
 
-/// The set that a release brought.
-pub(crate) async fn set_of(turn: &Turn<'_>, release: &Release) -> Result<Option<Arc<Rendered>>, String> {
-    let commit = &release.spec.revision.commit;
-    let (source, owner) = (&turn.source.remote, turn.owner);
-    match desired(turn.operator, turn.target, turn.app, owner, source, commit).await {
-        Ok(set) => Ok(Some(set)),
-        Err(Refusal::Inadmissible(_) | Refusal::Failed { stalled: true, .. }) => Ok(None),
-        Err(Refusal::Failed { message, .. }) => Err(message),
+/// The set that a release brought, as it was kept. It is never rendered again: inputs and spec may be others by now.
+pub(crate) async fn set_of(turn: &Turn<'_>, release: &str) -> Result<Option<Arc<Rendered>>, String> {
+    match sets::recall(turn.operator, turn.key, turn.app, release).await {
+        Ok(set) => Ok(set),
+        Err(trouble) if trouble.lasting => {
+            tracing::warn!(release, error = trouble.message, "its kept set cannot be read");
+            Ok(None)
+        }
+        Err(trouble) => Err(format!("the kept set of Release {release}: {}", trouble.message)),
     }
 }
 
@@ -198,8 +196,7 @@ async fn recall(turn: &Turn<'_>, state: &mut AppState) -> Result<(), String> {
     let Some(open) = state.open.as_mut().filter(|open| open.set.is_none()) else {
         return Ok(());
     };
-    let failed = good(turn, &open.name).await?;
-    open.set = failed.map(|failed| failed.set);
+    open.set = set_of(turn, &open.name).await?;
     Ok(())
 }
 
@@ -207,14 +204,18 @@ async fn recall(turn: &Turn<'_>, state: &mut AppState) -> Result<(), String> {
 pub(crate) async fn is_overtaken(
     turn: &Turn<'_>,
     state: &mut AppState,
+    edits: &mut Edits,
     rendered: &Arc<Rendered>,
 ) -> Result<bool, String> {
     let own = |open: &Open| open.brings(&rendered.digest);
-    if state.open.as_ref().is_some_and(own) || held_back(turn, state, rendered).is_some() {
+    if state.open.as_ref().is_some_and(own) || held::held_back(turn, state, rendered).is_some() {
         return Ok(false);
     }
     turn.target.sync_desired(rendered).await?;
     let plan = make_plan(turn, state, rendered).await?;
+    if is_refused(turn, state, edits, &plan).await? {
+        return Ok(false);
+    }
     let (answer, _) = waiting::consult(turn, state, rendered, plan).await?;
     Ok(answer.is_ok())
 }
@@ -229,101 +230,14 @@ pub(crate) async fn abandon(
     let Some((open, back)) = open_back(state) else {
         return Ok(());
     };
-    let message = format!("{}; {} was being put back when {newer} took its place", back.cause, back.to);
+    let message = format!(
+        "{}; {} was being put back when {newer} took its place",
+        back.cause, back.to
+    );
     edits.turn(open.spec.sequence, Phase::Failed);
     release::finish(turn.operator, turn.key, turn.app, open, Phase::Failed, &message).await?;
     state.open = None;
     Ok(())
-}
-
-/// Why the newest set is not released although it is admissible, and gets no Release that waits: it failed, and was put
-/// back. `None` when the gates decide.
-pub(crate) fn held_back(turn: &Turn<'_>, state: &AppState, rendered: &Rendered) -> Option<Progress> {
-    let known = turn.app.status.as_ref()?;
-    let again = known.attempted_digest.as_deref() == Some(rendered.digest.as_str());
-    let commit = &turn.source.revision.commit;
-    let is_it = known.quarantined.iter().any(|entry| entry.commit == *commit);
-    if !again && !is_it {
-        return None;
-    }
-    let mut facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
-    facts.revision.commit.clone_from(commit);
-    let held = gate::quarantined(rendered, &facts.question(Asking::Release), Timestamp::now());
-    if has_failed(state) {
-        let waits = held.is_some() || (again && !turn.asked);
-        return state.progress.clone().filter(|_| waits);
-    }
-    let phase = known.display.phase.as_str();
-    if again && phase == Phase::Failed.as_str() {
-        // It stays as it failed, for people to look at.
-        return None;
-    }
-    let shown = status::shown(&turn.source.revision);
-    if let Some(why) = held {
-        return Some(Progress::Waiting {
-            reason: QUARANTINED,
-            message: format!("{shown} waits: {why}"),
-        });
-    }
-    (again && phase == Phase::RolledBack.as_str() && !turn.asked).then(|| Progress::Waiting {
-        reason: "RolledBack",
-        message: format!(
-            "{shown} failed, and {} was put back; another commit is released by itself, this one when the Application is annotated with a new tidegate.io/requestedAt",
-            known.current_release.as_deref().unwrap_or_default()
-        ),
-    })
-}
-
-/// The newest set failed and waits: what was put back is kept as it is.
-pub(crate) async fn hold(
-    turn: &Turn<'_>,
-    state: &mut AppState,
-    rendered: &Rendered,
-    progress: Progress,
-) -> Result<(), String> {
-    waiting::supersede_other(turn, state, rendered).await?;
-    state.obstacle = Some(progress);
-    if let Some(newest) = &mut state.newest {
-        newest.held = true;
-    }
-    Ok(())
-}
-
-/// Notes what is wanted: what runs, while the newest set still has what made an earlier one fail.
-pub(crate) fn note_wants(turn: &Turn<'_>, state: &mut AppState, known: &Known) {
-    let list = turn.app.status.as_ref().map(|status| status.quarantined.as_slice());
-    let commit = &turn.source.revision.commit;
-    let failed = |set: &Rendered| quarantine::holding(list.unwrap_or_default(), set, commit).is_some();
-    match known {
-        Known::Admitted(set) if failed(set) || held_back(turn, state, set).is_some() => {
-            let kept = state.inventory.iter().flat_map(|set| set.kept());
-            let kept = kept.map(|(id, _)| id.clone()).collect();
-            relations::want(turn, state, kept);
-        }
-        _ => relations::note_wants(turn, state, known),
-    }
-}
-
-/// A failed rollback is said as long as nothing newer is released, whatever else waits.
-pub(crate) fn remind(state: &mut AppState) {
-    if has_failed(state) {
-        state.obstacle.clone_from(&state.progress);
-    }
-}
-
-fn has_failed(state: &AppState) -> bool {
-    matches!(&state.progress, Some(Progress::Failed { reason: FAILED, .. }))
-}
-
-/// The failed rollback that an earlier process left behind: the condition is what is left of it.
-pub(crate) fn left_behind(status: Option<&ApplicationStatus>) -> Option<Progress> {
-    let mut conditions = status?.conditions.iter();
-    let synced = conditions.find(|c| c.type_ == SYNCED && c.status == "False" && c.reason == FAILED)?;
-    Some(Progress::Failed {
-        reason: FAILED,
-        message: synced.message.clone(),
-        stalled: true,
-    })
 }
 
 fn rule(turn: &Turn<'_>, state: &AppState) -> Option<Rule> {
@@ -367,9 +281,14 @@ fn entry(
 
 /// Says of the Application what it comes to.
 fn note(state: &mut AppState, edits: &mut Edits, good: &Good) {
-    let Some((open, back)) = open_back(state) else { return };
+    let Some((open, back)) = open_back(state) else {
+        return;
+    };
     let (sequence, phase) = (open.spec.sequence, open.status.phase);
-    let message = format!("Release {}: {}; {} is being put back", open.name, back.cause, back.to);
+    let message = format!(
+        "Release {}: {}; {} is being put back",
+        open.name, back.cause, back.to
+    );
     edits.turn(sequence, phase);
     let revision = &good.release.spec.revision;
     edits.applied = Some(Applied {
@@ -385,16 +304,27 @@ fn note(state: &mut AppState, edits: &mut Edits, good: &Good) {
 
 /// True once the Application says in the cluster what runs from now on, and what failed. Else it is told what is missing.
 fn is_recorded(turn: &Turn<'_>, state: &AppState, edits: &mut Edits, good: &Good) -> bool {
-    let Some(open) = state.open.as_ref() else { return false };
+    let Some(open) = state.open.as_ref() else {
+        return false;
+    };
     let written = state.written.as_ref();
-    let list = written.map(|status| status.quarantined.as_slice()).unwrap_or_default();
+    let list = written
+        .map(|status| status.quarantined.as_slice())
+        .unwrap_or_default();
     let wanted = rule(turn, state).is_some_and(|rule| rule.quarantine) && !open.spared;
     let quarantined = !wanted || list.iter().any(|entry| entry.release == open.name);
     if !quarantined {
         // Killed before it was written, or it could not be written.
         let cause = open.status.rollback.as_ref().map(|back| back.cause.as_str());
-        let known = turn.app.status.as_ref().map(|status| status.quarantined.as_slice());
-        let noted = known.unwrap_or_default().iter().any(|entry| entry.release == open.name);
+        let known = turn
+            .app
+            .status
+            .as_ref()
+            .map(|status| status.quarantined.as_slice());
+        let noted = known
+            .unwrap_or_default()
+            .iter()
+            .any(|entry| entry.release == open.name);
         if !noted {
             let set = open.set.as_deref();
             edits.quarantined = Some(entry(open, cause.unwrap_or_default(), set, Some(good)));
@@ -427,7 +357,7 @@ async fn plan_back(
     let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
     let limits = facts.policies.iter().filter_map(|p| p.policy.limits.as_ref());
     let protected: Vec<String> = limits.flat_map(|l| l.protected_kinds.clone()).collect();
-    Ok(way_back(way::Inputs {
+    Ok(way_back(&way::Inputs {
         plan,
         good: to,
         inventory: state.inventory.as_ref().unwrap_or(&Default::default()),
@@ -509,7 +439,15 @@ async fn finish(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Res
         ..back
     });
     edits.turn(open.spec.sequence, Phase::RolledBack);
-    release::finish(turn.operator, turn.key, turn.app, open, Phase::RolledBack, &message).await?;
+    release::finish(
+        turn.operator,
+        turn.key,
+        turn.app,
+        open,
+        Phase::RolledBack,
+        &message,
+    )
+    .await?;
     state.open = None;
     state.newest = None;
     state.progress = None;

@@ -8,8 +8,8 @@ use tidegate_api::application::{ApplicationStatus, Quarantined, RolledBack};
 use tidegate_api::release::Phase;
 use tidegate_cluster::events::Regarding;
 use tidegate_core::desired::Rendered;
-use tidegate_core::{quarantine, record};
 use tidegate_core::status::{self as facts, Facts, Observed, Progress};
+use tidegate_core::{quarantine, record};
 
 use crate::application::{AppState, DriftNews};
 use crate::source::requested_at;
