@@ -26,6 +26,7 @@ mod output;
 mod recreate;
 mod refusals;
 mod releases;
+mod rollback;
 mod signatures;
 mod stage;
 mod takeover;

@@ -428,6 +428,9 @@ pub struct ApplicationStatus {
     /// The `tidegate.io/requestedAt` value that was answered last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_requested_at: Option<String>,
+    /// The `tidegate.io/rollbackTo` value that was answered last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_rollback_to: Option<String>,
     /// What the printer columns show.
     #[serde(default)]
     pub display: ApplicationDisplay,
@@ -453,9 +456,10 @@ pub struct Quarantined {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Culprit {
-    /// `<group>/<kind>/<namespace>/<name>`.
+    /// `<group>/<kind>/<namespace>/<name>`; `*` for the set as a whole.
     pub id: String,
-    /// Keyed digest of what was desired.
+    /// Keyed digest of what was desired; empty for what the commit removes.
+    #[serde(default)]
     pub digest: String,
 }
 

@@ -111,6 +111,9 @@ pub struct InventoryEntry {
     #[serde(default, skip_serializing_if = "is_first_wave")]
     #[schemars(range(min = -1000, max = 1000))]
     pub wave: i32,
+    /// Release that created it. Absent for what was there before and was taken over: no rollback deletes that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
     /// For the Job of a hook: its last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<InventoryRun>,

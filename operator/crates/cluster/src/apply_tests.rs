@@ -303,6 +303,7 @@ fn sealed(name: &str, uid: Option<&str>) -> InventorySet {
         sealed,
         prune: PruneRule::Default,
         wave: 0,
+        made: None,
         run: None,
     };
     set.entries

@@ -21,7 +21,7 @@ use tidegate_api::policy::{GateName, WhenWindowCloses};
 use tidegate_api::release::{Gate, GateDecision};
 
 pub use approvals::{ApprovalFacts, show as show_approvals};
-pub use quarantine::QUARANTINED;
+pub use quarantine::{QUARANTINED, quarantined};
 pub use question::{AfterState, Asking, FreezeFacts, OverrideFacts, Question, RevisionFacts};
 
 use crate::plan::Plan;
@@ -230,7 +230,7 @@ fn lines(plan: &Plan, question: &Question<'_>, now: Timestamp) -> Vec<Line> {
     if question.asking == Asking::Release {
         windows::say_together(&mut lines, question.policies, now);
         lines.extend(freeze::ask_freezes(question, now));
-        lines.extend(quarantine::ask(plan, question));
+        lines.extend(quarantine::ask(&plan.rendered, question));
         lines.extend(required(question));
     }
     overrides::open(&mut lines, question, now);

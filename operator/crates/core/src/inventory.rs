@@ -28,6 +28,9 @@ pub struct Entry {
     pub prune: PruneRule,
     /// Wave that it was applied in last.
     pub wave: i32,
+    /// Release that created it; `None` for what was there before and was taken over, and for what an earlier version
+    /// applied, which did not note it.
+    pub made: Option<String>,
     /// For the Job of a hook: its last run. Such an object neither drifts nor counts in health.
     pub run: Option<Run>,
 }
@@ -267,6 +270,7 @@ fn to_api(id: &ObjectId, entry: &Entry) -> InventoryEntry {
         apply: sealed.and_then(|s| s.apply.as_str()).map(str::to_owned),
         prune: entry.prune.as_str().map(str::to_owned),
         wave: entry.wave,
+        made: entry.made.clone(),
         run: entry.run.as_ref().map(|run| InventoryRun {
             release: run.release.clone(),
             outcome: run.outcome.map(|outcome| outcome.as_str().to_owned()),
@@ -298,6 +302,7 @@ fn from_api(entry: &InventoryEntry) -> Entry {
         sealed,
         prune,
         wave: entry.wave,
+        made: entry.made.clone(),
         run: entry.run.as_ref().map(|run| Run {
             release: run.release.clone(),
             outcome: run.outcome.as_deref().and_then(Outcome::parse),

@@ -203,6 +203,18 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Notes in the *intended* entries which release makes what was not there `before`.
+    pub fn made_by(&self, release: &str, before: &InventorySet, intended: &mut InventorySet) {
+        for step in self.steps.iter().filter(|step| step.run.is_none()) {
+            let new = !before.entries.contains_key(&step.id);
+            if let Some(entry) = intended.entries.get_mut(&step.id).filter(|_| new) {
+                entry.made = Some(release.to_owned());
+            }
+        }
+    }
+}
+
 /// What belongs to keeping a set as it is, besides putting back what drifted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Upkeep {

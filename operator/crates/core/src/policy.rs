@@ -9,6 +9,7 @@ use tidegate_api::policy::{Allow, Policy};
 use tidegate_api::{ClusterReleasePolicySpec, ReleasePolicySpec};
 
 use crate::problem::Problem;
+use crate::rollback;
 use crate::selector::{Labels, selects, selects_or_lacks};
 use crate::signers::{self, SignerRule};
 use crate::windows::Windows;
@@ -87,6 +88,7 @@ impl CompiledPolicy {
             problems.extend(faults);
             Windows::default()
         });
+        problems.extend(rollback::problem(policy));
         Self {
             name,
             policy: policy.clone(),

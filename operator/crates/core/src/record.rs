@@ -36,6 +36,12 @@ pub fn release_name(application: &str, sequence: i64) -> String {
     format!("{head}-{tail:08x}-{sequence:06}")
 }
 
+/// The number in a Release's name.
+pub fn sequence_of(release: &str) -> Option<i64> {
+    let (_, digits) = release.rsplit_once('-')?;
+    digits.parse().ok()
+}
+
 /// `master@1a2b3c4d`.
 pub fn short_revision(reference: &str, commit: &str) -> String {
     format!("{reference}@{}", commit.get(..8).unwrap_or(commit))

@@ -69,6 +69,7 @@ fn entry(uid: Option<&str>, release: &str, outcome: Option<Outcome>) -> Entry {
         }),
         prune: PruneRule::Default,
         wave: 0,
+        made: None,
         run: Some(Run {
             release: release.to_owned(),
             outcome,

@@ -34,6 +34,7 @@ fn set(count: usize, mark: &str) -> InventorySet {
         sealed: (!n.is_multiple_of(7)).then(|| sealed(n)),
         prune: PruneRule::Default,
         wave: i32::try_from(n % 3).unwrap() - 1,
+        made: n.is_multiple_of(4).then(|| format!("shop-{n:06}")),
         run: n.is_multiple_of(5).then(|| Run {
             release: format!("shop-{n:06}"),
             outcome: [None, Some(Outcome::Succeeded), Some(Outcome::Failed)][n % 3],

@@ -105,6 +105,7 @@ fn any_inventory() -> impl Strategy<Value = InventorySet> {
                     sealed,
                     prune,
                     wave: 0,
+                    made: None,
                     run: None,
                 },
             )

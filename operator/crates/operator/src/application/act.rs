@@ -170,7 +170,7 @@ async fn held_beside(
 
 /// True when hooks alone make a release: they are new, changed or failed before, or somebody asks after a failure.
 fn only_hooks(turn: &Turn<'_>, state: &AppState, set: &InventorySet, rendered: &Rendered) -> bool {
-    if state.open.is_some() || is_older(state) {
+    if state.open.is_some() || is_older(state) || turn.restores.is_some() {
         return false;
     }
     let status = turn.app.status.as_ref();
@@ -258,7 +258,11 @@ fn is_given_up(turn: &Turn<'_>, state: &mut AppState, same: bool, plan: &Plan) -
 }
 
 /// Plans, and where git allows that objects are made anew, once more with what the API server said about them.
-async fn make_plan(turn: &Turn<'_>, state: &mut AppState, rendered: &Arc<Rendered>) -> Result<Plan, String> {
+pub(crate) async fn make_plan(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    rendered: &Arc<Rendered>,
+) -> Result<Plan, String> {
     let set = state.inventory.clone().unwrap_or_default();
     let live = turn.target.live_of(&set);
     let me = Me::of(turn);
@@ -318,6 +322,7 @@ async fn nothing_to_write(
     keeping::mend(turn, state, rendered).await;
     let set = state.inventory.clone().unwrap_or_default();
     if state.open.is_none()
+        && turn.restores.is_none()
         && let Some(hook) = hook::failed(rendered, &set).next()
     {
         state
@@ -413,7 +418,12 @@ async fn release_plan(
         release::write(turn.operator, turn.key, open).await?;
     }
     note_attempt(turn, state, edits, &rendered);
-    match run_hooks(turn, state, edits, &rendered, Point::PreSync).await? {
+    // What was put back has run its hooks when it was new.
+    let before = match turn.restores {
+        Some(_) => Ran::Done,
+        None => run_hooks(turn, state, edits, &rendered, Point::PreSync).await?,
+    };
+    match before {
         Ran::Done => {}
         Ran::Waits(again) => return Ok(again),
         Ran::Failed(failed) => {
@@ -448,6 +458,9 @@ async fn release_plan(
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
 fn cause(turn: &Turn<'_>, state: &AppState, rendered: &Rendered) -> Trigger {
+    if turn.restores.is_some() {
+        return Trigger::Rollback;
+    }
     let status = turn.app.status.as_ref();
     let commit = status.and_then(|s| s.last_attempted_revision.as_deref());
     let again = commit == Some(turn.source.revision.commit.as_str());

@@ -79,6 +79,7 @@ async fn begin(turn: &Turn<'_>, state: &AppState) -> Result<Open, String> {
         trigger: trigger(turn.app, &revision.commit),
         detected: turn.source.detected,
         digest: None,
+        restores: None,
     };
     let running = state.open.as_ref().map(|open| open.name.as_str());
     let summary = PlanSummary::default();

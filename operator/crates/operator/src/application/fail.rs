@@ -1,5 +1,7 @@
 //! The end of a release that failed: its `SyncFail` hooks run, then its record is closed.
 
+use std::time::Duration;
+
 use tidegate_api::release::{Failure, Phase};
 use tidegate_core::desired::Rendered;
 use tidegate_core::hook::{self, Point, has_begun};
@@ -10,6 +12,7 @@ use tidegate_core::status::Progress;
 use crate::application::AppState;
 use crate::application::hooks::{Ran, run_hooks};
 use crate::application::release::{self, Open};
+use crate::application::rollback::{self, Begun};
 use crate::application::status::Edits;
 use crate::application::turn::Turn;
 use crate::state::Again;
@@ -39,14 +42,14 @@ pub(crate) async fn fail(
     open.fail(failed, Vec::new());
     let set = open.set.clone().unwrap_or_default();
     let hooks = set.hooks_at(Point::SyncFail).count() > 0;
+    open.failing = Some(fault.clone());
     if hooks {
         // The reason is in the record before a hook runs: a restart then knows what they run for.
         open.say(&fault.message);
-        open.failing = Some(fault);
         release::write(turn.operator, turn.key, open).await?;
         return end(turn, state, edits).await;
     }
-    close(turn, state, edits, &fault).await
+    close(turn, state, edits, fault).await
 }
 
 /// Goes on with a release that is failing: looks after its hooks, closes it when they have ended.
@@ -57,13 +60,16 @@ pub(crate) async fn end(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits
     let (Some(mut fault), Some(set)) = (open.failing.clone(), open.set.clone()) else {
         return Ok(Again::Never);
     };
+    if set.hooks_at(Point::SyncFail).next().is_none() {
+        return close(turn, state, edits, fault).await;
+    }
     let outcome = match run_hooks(turn, state, edits, &set, Point::SyncFail).await? {
         Ran::Waits(again) => return Ok(again),
         Ran::Done => "the SyncFail hooks have run".to_owned(),
         Ran::Failed(failed) => format!("and then: {}", failure_line(&failed, failed.len())),
     };
     fault.message = format!("{}; {outcome}", fault.message);
-    close(turn, state, edits, &fault).await
+    close(turn, state, edits, fault).await
 }
 
 /// After a restart: a release whose `SyncFail` hooks had begun was failing, and its message says why.
@@ -111,12 +117,18 @@ pub(crate) fn hook_failed_before(turn: &Turn<'_>, hook: &hook::Hook) -> Progress
     }
 }
 
+/// All that the commit says of failures is done: the last good set is put back, or the failed one stays.
 async fn close(
     turn: &Turn<'_>,
     state: &mut AppState,
     edits: &mut Edits,
-    fault: &Fault,
+    mut fault: Fault,
 ) -> Result<Again, String> {
+    match rollback::begin(turn, state, edits, &fault).await? {
+        Begun::Yes => return Ok(Again::after(Duration::ZERO)),
+        Begun::No(None) => {}
+        Begun::No(Some(why)) => fault.message = format!("{}; {why}", fault.message),
+    }
     let Some(open) = state.open.as_mut() else {
         return Ok(Again::Never);
     };

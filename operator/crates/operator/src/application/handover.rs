@@ -289,7 +289,7 @@ pub(crate) fn note_conflict(
 
 /// Objects that a plan creates and that others have and keep; those others are waited for. And all that it creates and of
 /// which it is known whose they are.
-fn contested(turn: &Turn<'_>, plan: &Plan) -> (BTreeSet<ObjectId>, BTreeSet<ObjectId>) {
+pub(crate) fn contested(turn: &Turn<'_>, plan: &Plan) -> (BTreeSet<ObjectId>, BTreeSet<ObjectId>) {
     let created = created(plan);
     let live = turn.target.records(created.iter().copied());
     let adopt = turn.app.spec.adopt;

@@ -17,7 +17,7 @@ use tidegate_core::record;
 use tidegate_core::takeover::{self, Former};
 use tokio::sync::mpsc;
 
-use crate::application::{AppState, handover, inventory, status};
+use crate::application::{AppState, handover, inventory, release, status};
 use crate::state::Operator;
 use crate::store::Key;
 use crate::target::{Site, Terms};
@@ -66,6 +66,9 @@ pub(crate) async fn carry_out(
     let mut intended = plan.intended(&before);
     if before.entries.is_empty() {
         intended.place = target.place.clone();
+    }
+    if let Some(maker) = state.open.as_ref().map(release::Open::maker) {
+        plan.made_by(maker, &before, &mut intended);
     }
     inventory::store(operator, key, app, state, intended).await?;
     target.prepare(key, plan);
@@ -169,6 +172,9 @@ fn absorb(
                     .get(&id)
                     .map(DesiredObject::prune_rule)
                     .unwrap_or_default();
+                if adopted_from.is_some() {
+                    entry.made = None;
+                }
             }
             return adopted_from.map(|from| (id, from));
         }

@@ -17,10 +17,13 @@ use crate::application::deny::deny;
 use crate::application::drift::{explain, needs_work, next_correction, running};
 use crate::application::newest::{Known, newest};
 use crate::application::relocate::is_elsewhere;
+use crate::application::restore::{Acted, Restore};
 use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, finalize, handover, health, relations, release, site, verify, waiting};
+use crate::application::{
+    AppState, finalize, handover, health, held, relations, release, restore, rollback, site, verify, waiting,
+};
 use crate::source::{mirrored, requested_at};
 use crate::state::{Again, Operator, Source};
 use crate::store::Key;
@@ -102,7 +105,8 @@ fn recall(stored: &Application, state: &mut AppState) -> Application {
             uid,
             status: stored.status.clone(),
             written: stored.status.clone(),
-            progress: handover::left_behind(stored.status.as_ref()),
+            progress: handover::left_behind(stored.status.as_ref())
+                .or_else(|| held::left_behind(stored.status.as_ref())),
             ..AppState::default()
         };
     }
@@ -220,6 +224,7 @@ async fn step(
         owner,
         source: &source,
         asked: is_asked(app) || std::mem::take(&mut state.asked),
+        restores: None,
     };
     let again = match obstacle {
         None => look_and_act(&turn, state, edits).await,
@@ -239,6 +244,9 @@ async fn keep_running(
 ) -> Result<Again, String> {
     state.obstacle = state.expressions.obstacle().or(Some(obstacle));
     state.newest = None;
+    if rollback::is_under_way(state) {
+        return rollback::go_on(turn, state, edits).await;
+    }
     if needs_work(turn, state) {
         match running(turn, state).await {
             Ok(Some(rendered)) => return act(turn, state, edits, rendered).await,
@@ -253,9 +261,46 @@ async fn keep_running(
 
 async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Result<Again, String> {
     let first = relations::first_look(turn, state);
-    let mut again = Again::Never;
     let known = newest(turn, state).await;
-    relations::note_wants(turn, state, &known);
+    match restore::asked(turn, state, edits, &known).await? {
+        Restore::No => {}
+        Restore::Refused(progress) => {
+            let again = look_and_release(turn, state, edits, known, first).await?;
+            if matches!(state.obstacle, None | Some(Progress::Waiting { .. })) {
+                state.obstacle = Some(progress);
+            }
+            return Ok(again);
+        }
+        Restore::To(release) => match restore::act_on(turn, state, edits, &release).await? {
+            Acted::Done(again) => return Ok(again),
+            Acted::Waits(again) => return keep_beside(turn, state, edits, again).await,
+        },
+    }
+    look_and_release(turn, state, edits, known, first).await
+}
+
+async fn look_and_release(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    known: Known,
+    first: bool,
+) -> Result<Again, String> {
+    let mut again = Again::Never;
+    if rollback::is_under_way(state) {
+        match &known {
+            Known::Admitted(rendered) if rollback::is_overtaken(turn, state, edits, rendered).await? => {
+                let newer = status::shown(&turn.source.revision);
+                rollback::abandon(turn, state, edits, &newer).await?;
+            }
+            _ => return rollback::go_on(turn, state, edits).await,
+        }
+    }
+    let holds = match &known {
+        Known::Admitted(rendered) => held::held_back(turn, state, rendered),
+        _ => None,
+    };
+    held::note_wants(turn, state, &known);
     if let Some(newest) = &mut state.newest {
         newest.held = false;
     }
@@ -265,6 +310,9 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
     }
     let waits_for = relations::say_circle(state, before);
     match known {
+        Known::Admitted(rendered) if let Some(progress) = holds => {
+            held::hold(turn, state, &rendered, progress).await?;
+        }
         Known::Admitted(rendered) => match waits_for {
             Some(progress) if begins_release(turn, state, &rendered).await? => {
                 relations::hold(turn, state, progress);
@@ -272,9 +320,10 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
             _ => {
                 let acted = act(turn, state, edits, rendered).await?;
                 note_acted(turn, state);
-                if !is_older(state) {
+                if !is_older(state) || rollback::is_under_way(state) {
                     return Ok(acted);
                 }
+                held::remind(state);
                 again = acted;
             }
         },
@@ -286,6 +335,16 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
         }
         Known::Failed(progress) => again = look_again(turn, state, progress),
     }
+    keep_beside(turn, state, edits, again).await
+}
+
+/// Nothing of the newest commit is written now: what runs is kept as it is.
+async fn keep_beside(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    again: Again,
+) -> Result<Again, String> {
     let others_moved = handover::is_conflict(state) || handover::kept_moved(turn, state);
     if (others_moved || needs_work(turn, state))
         && let Some(rendered) = running(turn, state).await?

@@ -154,6 +154,14 @@ pub(crate) fn note_wants(turn: &Turn<'_>, state: &mut AppState, known: &newest::
     publish(turn.operator, turn.key, turn.app, state);
 }
 
+/// What is put back, or kept in the place of the newest commit, is what it wants: nobody takes it away.
+pub(crate) fn want(turn: &Turn<'_>, state: &mut AppState, mut ids: Vec<ObjectId>) {
+    ids.sort_unstable();
+    state.wants = Some(ids.into());
+    state.seen = Some(place(turn.app, turn.key, turn.source));
+    publish(turn.operator, turn.key, turn.app, state);
+}
+
 /// A deleted one wants nothing: whoever wants one of its objects may have it.
 pub(crate) fn want_nothing(operator: &Operator, key: &Key, app: &Application, state: &mut AppState) {
     operator.standings.begin(key);

@@ -38,6 +38,8 @@ pub(crate) struct Open {
     pub(crate) set: Option<Arc<Rendered>>,
     /// Why it fails, while its `SyncFail` hooks run.
     pub(crate) failing: Option<Fault>,
+    /// True when what failed is not to be remembered as the commit's fault.
+    pub(crate) spared: bool,
     /// What its next part waits for, and until when.
     wait: Option<(String, Timestamp)>,
     /// What its message is about.
@@ -56,6 +58,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) detected: Timestamp,
     /// Digest of the set; `None` for a commit that is refused.
     pub(crate) digest: Option<&'a str>,
+    /// The Release whose set it puts back, because somebody asked.
+    pub(crate) restores: Option<&'a str>,
 }
 
 impl Open {
@@ -70,6 +74,17 @@ impl Open {
     /// True when it brings that set.
     pub(crate) fn brings(&self, digest: &str) -> bool {
         self.spec.set_digest.as_deref() == Some(digest)
+    }
+
+    /// The release that what it creates belongs to: on the way back, the one that is put back.
+    pub(crate) fn maker(&self) -> &str {
+        let back = self.status.rollback.as_ref();
+        back.map_or(&self.name, |back| &back.to)
+    }
+
+    /// True while the last good set is being put back.
+    pub(crate) fn goes_back(&self) -> bool {
+        self.status.rollback.is_some() && !self.status.phase.is_final()
     }
 
     /// `master@1a2b3c4d`.
@@ -174,7 +189,7 @@ pub(crate) async fn open(
         trigger: subject.trigger,
         set_digest: subject.digest.map(str::to_owned),
         previous: None,
-        restores: None,
+        restores: subject.restores.map(str::to_owned),
     };
     let name = record::release_name(&key.name, spec.sequence);
     let created = operator.create_release(&to_object(key, &name, &spec)).await?;
@@ -201,6 +216,7 @@ pub(crate) async fn open(
         deadline: None,
         set: None,
         failing: None,
+        spared: false,
         wait: None,
         about: String::new(),
         started: Instant::now(),
@@ -268,6 +284,7 @@ fn reopened(release: Release) -> Open {
         deadline: None,
         set: None,
         failing: None,
+        spared: false,
         wait: None,
         about: String::new(),
         started: Instant::now(),

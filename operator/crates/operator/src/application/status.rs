@@ -1,12 +1,15 @@
 //! The Application's status: facts in, one patch out, none when nothing changed.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tidegate_api::Application;
-use tidegate_api::application::ApplicationStatus;
+use tidegate_api::application::{ApplicationStatus, Quarantined, RolledBack};
 use tidegate_api::release::Phase;
 use tidegate_cluster::events::Regarding;
-use tidegate_core::record;
+use tidegate_core::desired::Rendered;
 use tidegate_core::status::{self as facts, Facts, Observed, Progress};
+use tidegate_core::{quarantine, record};
 
 use crate::application::{AppState, DriftNews};
 use crate::source::requested_at;
@@ -18,6 +21,14 @@ use crate::store::Key;
 pub(crate) struct Edits {
     pub(crate) applied: Option<Applied>,
     pub(crate) good_release: Option<String>,
+    /// A commit that failed.
+    pub(crate) quarantined: Option<Quarantined>,
+    /// A rollback that a person asked for begins, or does not hold any more.
+    pub(crate) rolled_back: Option<Option<RolledBack>>,
+    /// The value of `tidegate.io/rollbackTo` that was answered; none where there is none.
+    pub(crate) answered_rollback: Option<Option<String>>,
+    /// The set of a release that is good.
+    pub(crate) proven: Option<Arc<Rendered>>,
     pub(crate) attempted: Option<Attempted>,
     /// Phase of the release of that sequence number; shown while there is no newer one.
     pub(crate) phase: Option<(i64, Phase)>,
@@ -132,6 +143,18 @@ fn edit(status: &mut ApplicationStatus, edits: Edits) {
         status.attempted_digest = attempted.digest.or(status.attempted_digest.take());
     }
     status.last_good_release = edits.good_release.or(status.last_good_release.take());
+    if let Some(rolled_back) = edits.rolled_back {
+        status.rolled_back = rolled_back;
+    }
+    if let Some(answered) = edits.answered_rollback {
+        status.last_handled_rollback_to = answered;
+    }
+    if let Some(set) = edits.proven {
+        quarantine::clear(&mut status.quarantined, &set);
+    }
+    if let Some(entry) = edits.quarantined {
+        quarantine::add(&mut status.quarantined, entry);
+    }
     if let Some((sequence, phase)) = edits.phase
         && sequence >= status.last_sequence
     {

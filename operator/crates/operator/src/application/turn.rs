@@ -20,4 +20,6 @@ pub(crate) struct Turn<'a> {
     pub(crate) source: &'a Source,
     /// Somebody asked for this reconcile by annotation.
     pub(crate) asked: bool,
+    /// The Release that a person rolled back to: `source` is at its commit then, whatever the newest one is.
+    pub(crate) restores: Option<&'a str>,
 }

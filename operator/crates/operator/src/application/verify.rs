@@ -63,6 +63,7 @@ pub(crate) async fn verify(
         keeping::before_good(turn, open).await?;
         release::finish(operator, key, app, open, Phase::Succeeded, &message).await?;
         edits.good_release = Some(open.name.clone());
+        edits.proven.clone_from(&open.set);
         return Ok(close(state, edits, Phase::Succeeded));
     }
     let deadline = *open
@@ -112,7 +113,7 @@ async fn after_all(
         .set
         .clone()
         .ok_or("the set of the open Release is not known yet")?;
-    if set.hooks_at(Point::PostSync).next().is_none() {
+    if set.hooks_at(Point::PostSync).next().is_none() || open.spec.restores.is_some() {
         return Ok(None);
     }
     if open.status.phase != Phase::Verifying {
@@ -150,6 +151,7 @@ pub(crate) async fn complete_record(
     edits.turn(open.spec.sequence, phase);
     if phase == Phase::Succeeded {
         edits.good_release = Some(open.name.clone());
+        edits.proven.clone_from(&open.set);
     }
     state.open = None;
     Ok(())

@@ -40,7 +40,9 @@ pub(crate) async fn consult(
     supersede_other(turn, state, rendered).await?;
     let now = Timestamp::now();
     let mut facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
-    if !facts.policies.is_empty() {
+    if facts.policies.is_empty() {
+        facts.revision.commit.clone_from(&turn.source.revision.commit);
+    } else {
         facts.revision = commits::since_last_good(turn, state).await;
     }
     let waiting = state.waiting.as_ref();
@@ -55,7 +57,10 @@ pub(crate) async fn consult(
             previous(turn, rendered).await.as_deref(),
         )),
     };
-    let question = facts.question(Asking::Release);
+    let question = facts.question(match turn.restores {
+        None => Asking::Release,
+        Some(_) => Asking::Rollback,
+    });
     let approvals = show_approvals(&plan, &question, now);
     let Verdict { gates, decision } = decide(plan, &question, now);
     let answer = match decision {
@@ -148,6 +153,7 @@ async fn made(
         trigger,
         detected: turn.source.detected,
         digest: Some(&rendered.digest),
+        restores: turn.restores,
     };
     let running = state.open.as_ref().map(|open| open.name.as_str());
     let summary = said.summary.clone().unwrap_or_default();
