@@ -10,6 +10,7 @@ mod finalize;
 mod gate;
 mod handover;
 mod health;
+mod history;
 mod hooks;
 mod inventory;
 mod keeping;
