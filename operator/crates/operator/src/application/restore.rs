@@ -214,5 +214,6 @@ fn revision(kept: &ReleaseRevision) -> Revision {
         committer_email: email.to_owned(),
         committed_at: kept.committed_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
         subject: kept.subject.clone(),
+        tag: None,
     }
 }
