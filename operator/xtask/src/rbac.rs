@@ -122,9 +122,23 @@ pub(crate) const OWN_NAMESPACE: &[Rule] = &[
         groups: &[""],
         resources: &["secrets"],
         verbs: &["get", "list", "create", "delete"],
-        why: "the key of this installation, made once, then read; and the sets of releases, encrypted with it: created and pruned, never changed. List reads names only",
+        why: "the keys of this installation, made once, then read; and the sets of releases, encrypted with one of them: created and pruned, never changed. List reads names only",
+    },
+    Rule {
+        groups: &[""],
+        resources: &["configmaps"],
+        verbs: &["get", "create", "patch"],
+        why: "ConfigMap tidegate-record-key: the public halves of the keys that sign records",
     },
 ];
+
+/// What everybody who has an account may read in the operator's namespace: this ConfigMap and nothing else.
+pub(crate) const PUBLIC: &[Rule] = &[Rule {
+    groups: &[""],
+    resources: &["configmaps"],
+    verbs: &["get"],
+    why: "ConfigMap tidegate-record-key alone: `tidegate verify` compares who signed a record. Public keys are no secret",
+}];
 
 /// What may be released when `rbac.clusterAdmin` is true and `tenancy.enabled` is not.
 pub(crate) const APPLIER: &[Rule] = &[
@@ -179,7 +193,16 @@ mod tests {
 
     #[test]
     fn only_the_applier_has_wildcards_and_nobody_impersonates_users_or_groups() {
-        let tables = [OPERATOR, TRUSTED, TENANT, OWN_NAMESPACE, APPLIER, VIEW, EDIT];
+        let tables = [
+            OPERATOR,
+            TRUSTED,
+            TENANT,
+            OWN_NAMESPACE,
+            PUBLIC,
+            APPLIER,
+            VIEW,
+            EDIT,
+        ];
         for rule in tables.into_iter().flatten() {
             let impersonates = rule.verbs.contains(&"impersonate");
             assert!(!rule.verbs.contains(&"*"), "{:?}", rule.resources);
@@ -190,14 +213,14 @@ mod tests {
             );
             assert!(!rule.why.is_empty());
         }
-        let everywhere = [OPERATOR, TRUSTED, OWN_NAMESPACE, VIEW, EDIT];
+        let everywhere = [OPERATOR, TRUSTED, OWN_NAMESPACE, PUBLIC, VIEW, EDIT];
         assert!(
             everywhere
                 .into_iter()
                 .flatten()
                 .all(|rule| !rule.verbs.contains(&"impersonate"))
         );
-        for rule in [OPERATOR, TRUSTED, TENANT, OWN_NAMESPACE, VIEW, EDIT]
+        for rule in [OPERATOR, TRUSTED, TENANT, OWN_NAMESPACE, PUBLIC, VIEW, EDIT]
             .into_iter()
             .flatten()
         {

@@ -3,14 +3,17 @@
 use std::fmt::Write;
 
 use crate::generated::{Generated, HEADER};
-use crate::rbac::{APPLIER, EDIT, OPERATOR, OWN_NAMESPACE, Rule, TENANT, TENANT_WATCH, TRUSTED, VIEW};
+use crate::rbac::{
+    APPLIER, EDIT, OPERATOR, OWN_NAMESPACE, PUBLIC, Rule, TENANT, TENANT_WATCH, TRUSTED, VIEW,
+};
 
 const FOLDER: &str = "charts/tidegate/templates";
 
-/// Adds `clusterrole.yaml`, `role.yaml`, `role-tenants.yaml` and `clusterrole-aggregate.yaml`.
+/// Adds `clusterrole.yaml`, `role.yaml`, `role-public.yaml`, `role-tenants.yaml` and `clusterrole-aggregate.yaml`.
 pub(crate) fn add(files: &mut Generated) {
     files.add(format!("{FOLDER}/clusterrole.yaml"), cluster_roles());
     files.add(format!("{FOLDER}/role.yaml"), own_namespace());
+    files.add(format!("{FOLDER}/role-public.yaml"), public());
     files.add(format!("{FOLDER}/role-tenants.yaml"), tenants());
     files.add(format!("{FOLDER}/clusterrole-aggregate.yaml"), aggregated());
 }
@@ -65,6 +68,33 @@ fn own_namespace() -> String {
     head(&mut out, "Role", "{{ include \"tidegate.fullname\" . }}", true);
     rules(&mut out, OWN_NAMESPACE);
     binding(&mut out, "Role", "{{ include \"tidegate.fullname\" . }}", true);
+    out.push_str("{{- end }}\n");
+    out
+}
+
+/// The public keys of the records, for everybody who has an account.
+fn public() -> String {
+    let mut out = open("{{- if .Values.rbac.create }}");
+    let name = "{{ include \"tidegate.fullname\" . }}-record-key";
+    head(&mut out, "Role", name, true);
+    out.push_str("rules:\n");
+    for rule in PUBLIC {
+        let _ = write!(
+            out,
+            "  # {}\n  - apiGroups: {}\n    resources: {}\n    resourceNames: [\"tidegate-record-key\"]\n    verbs: {}\n",
+            rule.why,
+            list(rule.groups),
+            list(rule.resources),
+            list(rule.verbs),
+        );
+    }
+    out.push_str("---\n");
+    head(&mut out, "RoleBinding", name, true);
+    let _ = write!(
+        out,
+        "roleRef:\n  apiGroup: rbac.authorization.k8s.io\n  kind: Role\n  name: {name}\n\
+         subjects:\n  - apiGroup: rbac.authorization.k8s.io\n    kind: Group\n    name: system:authenticated\n"
+    );
     out.push_str("{{- end }}\n");
     out
 }
@@ -194,6 +224,7 @@ pub(crate) fn markdown() -> String {
             TENANT,
         ),
         ("Operator, in its own namespace", OWN_NAMESPACE),
+        ("Everybody with an account, in the operator's namespace", PUBLIC),
         (
             "Operator, with `rbac.clusterAdmin: true` (otherwise `rbac.rules`)",
             APPLIER,

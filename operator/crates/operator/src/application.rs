@@ -11,6 +11,7 @@ mod gate;
 mod handover;
 mod health;
 mod held;
+mod history;
 mod hooks;
 mod inventory;
 mod keeping;

@@ -5,6 +5,7 @@
 mod application;
 mod calls;
 mod cli;
+mod command;
 mod http;
 mod key;
 mod lenses;
@@ -13,6 +14,7 @@ mod metrics;
 mod policies;
 mod policy_feeds;
 mod queue;
+mod record_key;
 mod run;
 mod settings;
 mod signatures;
@@ -32,9 +34,8 @@ fn main() -> ExitCode {
     match cli::execute(cli::Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!(%error, "tidegate stops");
             cli::complain(&error);
-            ExitCode::FAILURE
+            ExitCode::from(error.code())
         }
     }
 }

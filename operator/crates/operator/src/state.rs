@@ -26,6 +26,7 @@ use crate::application::sets::Sets;
 use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
+use crate::record_key::RecordKey;
 use crate::settings::RunSettings;
 use crate::standings::Standings;
 use crate::store::{Key, Store};
@@ -111,6 +112,7 @@ pub(crate) struct Operator {
     pub(crate) git: GitPool,
     pub(crate) metrics: Metrics,
     pub(crate) key: DigestKey,
+    pub(crate) record_key: RecordKey,
     pub(crate) applications: Store<Application>,
     pub(crate) repositories: Store<GitRepository>,
     pub(crate) sources: Store<Source>,

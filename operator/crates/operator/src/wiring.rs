@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::policy_feeds::{on_approval, on_cluster_policy, on_freeze, on_namespace, on_override, on_policy};
 use crate::queue::Queue;
+use crate::record_key::RecordKey;
 use crate::settings::RunSettings;
 use crate::source::requested_at;
 use crate::standings::Standings;
@@ -65,6 +66,7 @@ pub(crate) async fn assemble(
     stop: &CancellationToken,
 ) -> Result<Arc<Operator>, String> {
     let key = key::load(clients.request.clone(), &settings.namespace).await?;
+    let record_key = RecordKey::load(clients.request.clone(), &settings.namespace).await?;
     let connection = Connection {
         lease: lease.clone(),
         installation: settings.installation.clone(),
@@ -113,6 +115,7 @@ pub(crate) async fn assemble(
         git,
         metrics,
         key,
+        record_key,
     }))
 }
 

@@ -9,12 +9,12 @@ use kube::api::ObjectMeta;
 use tidegate_api::release::{Failure, Phase, PlanSummary, ReleaseRevision, Results, Times, Trigger};
 use tidegate_api::{Application, Release, ReleaseSpec, ReleaseStatus, names};
 use tidegate_core::desired::Rendered;
-use tidegate_core::{duration, record};
+use tidegate_core::{duration, record, seal};
 use tidegate_git::{Revision, Signature};
 
 use crate::application::AppState;
 use crate::application::fail::Fault;
-use crate::application::sets;
+use crate::application::history::History;
 use crate::signatures::in_record;
 use crate::source::author;
 use crate::state::Operator;
@@ -165,11 +165,15 @@ pub(crate) async fn open(
     plan: PlanSummary,
     running: Option<&str>,
 ) -> Result<Open, String> {
-    let existing = operator.list_releases(key).await?;
-    for stray in existing.iter().filter(|r| !is_final(r)) {
-        if stray.metadata.name.as_deref() != running {
-            close_stray(operator, key, app, stray.clone()).await?;
+    let mut existing = operator.list_releases(key).await?;
+    let is_stray = |r: &&Release| !is_final(r) && r.metadata.name.as_deref() != running;
+    let strays: Vec<Release> = existing.iter().filter(is_stray).cloned().collect();
+    if !strays.is_empty() {
+        for stray in strays {
+            close_stray(operator, key, app, stray).await?;
         }
+        // Their records are the last ones of the chain now.
+        existing = operator.list_releases(key).await?;
     }
     let recorded = app.status.as_ref().map_or(0, |s| s.last_sequence);
     let highest = existing.iter().map(|r| r.spec.sequence).max().unwrap_or(0);
@@ -188,7 +192,7 @@ pub(crate) async fn open(
         },
         trigger: subject.trigger,
         set_digest: subject.digest.map(str::to_owned),
-        previous: None,
+        previous: seal::head(&existing).last,
         restores: subject.restores.map(str::to_owned),
     };
     let name = record::release_name(&key.name, spec.sequence);
@@ -255,7 +259,7 @@ pub(crate) async fn resume(
     Ok(())
 }
 
-fn is_final(release: &Release) -> bool {
+pub(super) fn is_final(release: &Release) -> bool {
     release.status.as_ref().is_some_and(|s| s.phase.is_final())
 }
 
@@ -324,7 +328,8 @@ pub(crate) async fn write(operator: &Operator, key: &Key, open: &mut Open) -> Re
     Ok(())
 }
 
-/// Brings a release to its final phase and prunes the history. After an error the record is not final: call it again.
+/// Brings a release to its final phase, seals it and prunes the history. After an error the record is not final: call it
+/// again. What is sealed stays as it is: it may have been written, though no answer came.
 pub(crate) async fn finish(
     operator: &Operator,
     key: &Key,
@@ -333,7 +338,13 @@ pub(crate) async fn finish(
     phase: Phase,
     message: &str,
 ) -> Result<(), String> {
-    open.turn(phase, message, Timestamp::now());
+    let others = operator.list_releases(key).await?;
+    let history = History::of(&others, app, open);
+    if open.status.record.is_none() {
+        open.turn(phase, message, Timestamp::now());
+        history.seal(operator, key, open)?;
+    }
+    let phase = open.status.phase;
     write(operator, key, open).await?;
     operator.metrics.released(phase.as_str());
     tracing::info!(
@@ -355,49 +366,10 @@ pub(crate) async fn finish(
         &note,
     );
     // The record is complete; old ones that could not be removed now go with the next release.
-    if let Err(error) = prune_history(operator, key, app, open).await {
+    if let Err(error) = history.prune(operator, key, app, open).await {
         tracing::warn!(application = %key, %error, "old Releases could not be removed");
     }
     Ok(())
-}
-
-async fn prune_history(operator: &Operator, key: &Key, app: &Application, open: &Open) -> Result<(), String> {
-    let mut all = operator.list_releases(key).await?;
-    let finished: Vec<Release> = all.iter().filter(|r| is_final(r)).cloned().collect();
-    let numbered = finished
-        .iter()
-        .filter_map(|r| Some((r.spec.sequence, r.metadata.name.clone()?)))
-        .collect();
-    let status = app.status.as_ref();
-    let good = status
-        .and_then(|s| s.last_good_release.as_deref())
-        .unwrap_or_default();
-    let current = status
-        .and_then(|s| s.current_release.as_deref())
-        .unwrap_or_default();
-    let limit = usize::try_from(app.spec.history_limit).unwrap_or(20);
-    for name in record::beyond_history(numbered, limit, &[good, current, &open.name]) {
-        let uid = finished
-            .iter()
-            .find(|r| r.metadata.name.as_ref() == Some(&name))
-            .and_then(|r| r.metadata.uid.as_deref());
-        operator
-            .delete_release(&key.namespace, &name, uid.unwrap_or_default())
-            .await?;
-        all.retain(|r| r.metadata.name.as_ref() != Some(&name));
-    }
-    let kept = all.iter().filter(|r| keeps_set(r));
-    let mut kept: BTreeSet<String> = kept.filter_map(|r| r.metadata.name.clone()).collect();
-    kept.extend([good, current, &open.name].map(str::to_owned));
-    let pruned = sets::prune(operator, key, app, &kept).await;
-    pruned.map_err(|trouble| format!("kept sets: {}", trouble.message))
-}
-
-/// A release that did not end well is not what anybody goes back to. The newest one, and the one that runs, keep theirs
-/// all the same: what is in the cluster is theirs.
-fn keeps_set(release: &Release) -> bool {
-    let phase = release.status.as_ref().map(|s| s.phase).unwrap_or_default();
-    phase == Phase::Succeeded || !phase.is_final()
 }
 
 /// `spec.health.timeout`.
