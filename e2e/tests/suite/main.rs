@@ -4,6 +4,7 @@
 mod apply_rules;
 mod apps;
 mod busy;
+mod command;
 mod counts;
 mod deletion;
 mod depends;

@@ -34,6 +34,10 @@ fn word(word: &str, line: &str) -> String {
         "<time>".to_owned()
     } else if is_time || is_key("Resource Version:") && digits(word) {
         "<redacted>".to_owned()
+    } else if word.starts_with("tgr1:") {
+        "<record>".to_owned()
+    } else if word.starts_with("ed25519:") {
+        "<signature>".to_owned()
     } else if hex(word.trim_matches('"')) || word.starts_with("sha256:") || is_key("Digest:") {
         "<hash>".to_owned()
     } else {

@@ -69,9 +69,11 @@ impl Connection {
     pub(crate) async fn open(&self) -> Result<Cluster, Failure> {
         let mut config = self.config().await?;
         config.default_retry = false;
-        config.connect_timeout = Some(self.request_timeout.min(Duration::from_secs(10)));
-        config.read_timeout = Some(self.request_timeout);
-        config.write_timeout = Some(self.request_timeout);
+        // Longer than a request may take, so that its deadline decides what is said.
+        let longer = Some(self.request_timeout.saturating_add(Duration::from_secs(5)));
+        config.connect_timeout = longer;
+        config.read_timeout = longer;
+        config.write_timeout = longer;
         let namespace = self
             .namespace
             .clone()
