@@ -9,6 +9,7 @@ mod freeze;
 mod history;
 mod output;
 mod override_gates;
+mod plan;
 mod reconcile;
 mod rollback;
 mod suspend;
@@ -34,6 +35,8 @@ pub(crate) enum Verb {
     History(history::Args),
     /// Says why a release waits and what opens it, or why it failed and what to do.
     Explain(explain::Args),
+    /// Shows what a local directory would change, and what the policies would say to it.
+    Plan(plan::Args),
     /// Checks that no record of an Application's releases was changed or taken out.
     Verify(verify::Args),
     /// Shows what a release changes.
@@ -87,6 +90,7 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         match verb {
             Verb::History(args) => history::run(args).await,
             Verb::Explain(args) => explain::run(args).await,
+            Verb::Plan(args) => plan::run(args).await,
             Verb::Verify(args) => verify::run(args).await,
             Verb::Diff(args) => diff::run(args).await,
             Verb::Approve(args) => approve::run(args).await,

@@ -61,7 +61,8 @@ pub(crate) struct Cluster {
     pub(crate) client: Client,
     /// Namespace that is meant where none is named.
     pub(crate) namespace: String,
-    timeout: Duration,
+    /// Longest time that one request may take.
+    pub(crate) timeout: Duration,
 }
 
 impl Connection {
