@@ -107,7 +107,7 @@ pub fn kept_from(mut finished: Vec<i64>, limit: usize, own: i64, head: &Head) ->
         return own;
     }
     finished.sort_unstable_by(|a, b| b.cmp(a));
-    let lowest = finished.into_iter().take(limit.max(1)).last();
+    let lowest = finished.into_iter().take(limit.max(1)).next_back();
     lowest.unwrap_or(own).max(head.kept_from)
 }
 

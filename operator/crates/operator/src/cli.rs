@@ -23,7 +23,7 @@ enum Command {
     /// Prints the CustomResourceDefinitions as JSON documents, for `kubectl apply -f -`.
     Crds,
     #[command(flatten)]
-    Person(Verb),
+    Person(Box<Verb>),
 }
 
 /// Why a command did not do what was asked.
@@ -54,7 +54,7 @@ pub(crate) fn execute(cli: Cli) -> Result<(), Error> {
             tracing::error!(%error, "tidegate stops");
         })?,
         Command::Crds => print_crds()?,
-        Command::Person(verb) => command::run(verb)?,
+        Command::Person(verb) => command::run(*verb)?,
     }
     Ok(())
 }

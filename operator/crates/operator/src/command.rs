@@ -28,34 +28,21 @@ pub(crate) const EXIT_CODES: &str = "Exit codes:
 
 Verbs read the kubeconfig as kubectl does and have the rights of its user, no others.";
 
-/// Verbs of people.
+/// Verbs of people. What each says of itself stands at its arguments.
 #[derive(Subcommand)]
 pub(crate) enum Verb {
-    /// Lists the releases of an Application: what, by whom, when, with which result.
     History(history::Args),
-    /// Says why a release waits and what opens it, or why it failed and what to do.
     Explain(explain::Args),
-    /// Shows what a local directory would change, and what the policies would say to it.
     Plan(plan::Args),
-    /// Checks that no record of an Application's releases was changed or taken out.
     Verify(verify::Args),
-    /// Shows what a release changes.
     Diff(diff::Args),
-    /// Agrees to the plan of a waiting release.
     Approve(approve::Args),
-    /// Opens gates of an Application for a while, where its policies let you.
     Override(override_gates::Args),
-    /// Stops releases: the button of whoever is on call.
     Freeze(freeze::Args),
-    /// Ends a freeze.
     Unfreeze(freeze::EndArgs),
-    /// Asks for an earlier release back, as a whole.
     Rollback(rollback::Args),
-    /// Stops an Application: nothing is applied, nothing is corrected.
     Suspend(suspend::Args),
-    /// Lets a suspended or rolled back Application go on.
     Resume(suspend::ResumeArgs),
-    /// Looks at the newest commit now, and waits until that is done.
     Reconcile(reconcile::Args),
 }
 

@@ -8,7 +8,7 @@ use tidegate_core::record::changes;
 
 use super::Failure;
 use super::connect::Connection;
-use super::output::{Format, print, print_value};
+use super::output::{Data, print, print_value};
 
 /// Shows what a release changes. A record has at most 20 changes with five fields each, and no value of a Secret.
 #[derive(clap::Args)]
@@ -22,7 +22,7 @@ pub(crate) struct Args {
     connection: Connection,
     /// The plan as JSON or YAML.
     #[arg(short, long, value_enum)]
-    output: Option<Format>,
+    output: Option<Data>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -30,11 +30,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let release: Release = cluster.get(&args.release).await?;
     let plan = release.status.map(|s| s.plan).unwrap_or_default();
     match args.output {
-        Some(format @ (Format::Json | Format::Yaml)) => {
+        Some(form) => {
             let value = serde_json::to_value(&plan).map_err(|e| Failure::No(e.to_string()))?;
-            print_value(&value, format == Format::Yaml)
+            print_value(&value, form)
         }
-        _ => print(&text(&args.release, &plan)),
+        None => print(&text(&args.release, &plan)),
     }
 }
 

@@ -23,6 +23,15 @@ pub(crate) enum Format {
     Name,
 }
 
+/// Form of a result that is no list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Data {
+    /// As JSON.
+    Json,
+    /// As YAML.
+    Yaml,
+}
+
 /// Prints a text as it is.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
@@ -44,8 +53,8 @@ pub(crate) fn progress(line: &str) {
 }
 
 /// Prints a value as JSON or YAML.
-pub(crate) fn print_value(value: &Value, yaml: bool) -> Result<(), Failure> {
-    if yaml {
+pub(crate) fn print_value(value: &Value, form: Data) -> Result<(), Failure> {
+    if form == Data::Yaml {
         return print(&tidegate_yaml::to_string(value));
     }
     let text = serde_json::to_string_pretty(value).map_err(|e| Failure::No(format!("cannot write: {e}")))?;
@@ -72,7 +81,7 @@ pub(crate) fn print_objects<K: Kind>(
                 .collect::<Result<Vec<_>, _>>();
             let items = items.map_err(|e| Failure::No(format!("cannot write: {e}")))?;
             let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-            print_value(&list, format == Format::Yaml)
+            print_value(&list, if format == Format::Yaml { Data::Yaml } else { Data::Json })
         }
     }
 }

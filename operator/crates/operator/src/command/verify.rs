@@ -7,7 +7,7 @@ use tidegate_core::seal::{self, Report};
 
 use super::Failure;
 use super::connect::{Cluster, Connection};
-use super::output::{Format, print, print_value, table};
+use super::output::{Data, print, print_value, table};
 use crate::record_key::{self, fingerprint, signed_by};
 
 /// Checks that no record of an Application's releases was changed or taken out.
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     key: Vec<String>,
     /// The result as JSON or YAML.
     #[arg(short, long, value_enum)]
-    output: Option<Format>,
+    output: Option<Data>,
 }
 
 pub(crate) async fn run(args: Args) -> Result<(), Failure> {
@@ -57,11 +57,11 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     let mut report = seal::check(&releases, counted, &signed_by);
     judge_keys(&mut report, known(&cluster, &args).await);
     match args.output {
-        Some(format @ (Format::Json | Format::Yaml)) => {
+        Some(form) => {
             let value = json!({"application": name, "namespace": cluster.namespace, "report": report});
-            print_value(&value, format == Format::Yaml)?;
+            print_value(&value, form)?;
         }
-        _ => print(&text(name, &report))?,
+        None => print(&text(name, &report))?,
     }
     match report.faults.len() {
         0 => Ok(()),
