@@ -11,21 +11,21 @@ use crate::stage::{STEP, Shop, deployment, map, text};
 
 /// What became of a verb.
 #[derive(Debug)]
-struct Ran {
+pub(crate) struct Ran {
     code: i32,
-    out: String,
+    pub(crate) out: String,
     err: String,
 }
 
 impl Ran {
     #[track_caller]
-    fn ended(self, code: i32) -> Self {
+    pub(crate) fn ended(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}\n{}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    fn says(self, words: &str) -> Self {
+    pub(crate) fn says(self, words: &str) -> Self {
         assert!(
             self.out.contains(words) || self.err.contains(words),
             "{words:?} is not in\n{}\n{}",
@@ -63,7 +63,7 @@ async fn run_as(shop: &Shop, kubeconfig: &Path, args: &[&str]) -> Result<Ran> {
 }
 
 /// As administrator.
-async fn run(shop: &Shop, args: &[&str]) -> Result<Ran> {
+pub(crate) async fn run(shop: &Shop, args: &[&str]) -> Result<Ran> {
     run_as(shop, &shop.cluster.admin_kubeconfig(), args).await
 }
 

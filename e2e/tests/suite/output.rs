@@ -2,6 +2,7 @@
 
 use tidegate_e2e::Result;
 
+use crate::command::run;
 use crate::stage::{Shop, deployment, map};
 
 /// Replaces what differs between runs: names of the namespace, addresses, hashes, times, ages.
@@ -24,10 +25,15 @@ fn redacted(text: &str, shop: &Shop, commits: &[String]) -> String {
 
 fn word(word: &str, line: &str) -> String {
     let digits = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_digit());
-    let is_age =
-        word.trim_end_matches(['s', 'm']).split(['m', '.']).all(digits) && word.ends_with(['s', 'm']);
-    let is_time = word.len() >= 20 && word.contains("T") && word.ends_with(['Z', '"']) && word.contains(':');
-    let hex = |w: &str| w.len() >= 16 && w.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    let plain = word.trim_end_matches([',', '.']);
+    let is_age = plain
+        .trim_end_matches(['s', 'm', 'h'])
+        .split(['h', 'm', '.'])
+        .all(digits)
+        && plain.ends_with(['s', 'm', 'h']);
+    let is_time =
+        plain.len() >= 20 && plain.contains("T") && plain.ends_with(['Z', '"']) && plain.contains(':');
+    let hex = |w: &str| w.len() >= 12 && w.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
     let is_key =
         |key: &str| line.trim_start().starts_with(key) && !word.starts_with(key.trim_end_matches(':'));
     if is_age {
@@ -99,5 +105,50 @@ async fn kubectl_shows_what_a_stranger_needs() -> Result<()> {
         ])
         .await?;
     insta::assert_snapshot!("describe_gitrepository", redacted(&described, &shop, &commits));
+    Ok(())
+}
+
+/// The next leap day is another one each time.
+fn whenever(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once("closed until ") {
+        Some((before, _)) => format!("{before}closed until <a day>"),
+        None => line.to_owned(),
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn a_release_that_waits_says_what_opens_it() -> Result<()> {
+    let shop = Shop::open("held").await?;
+    shop.put("config.yaml", &map("config", "1"))?;
+    let commit = shop.push("Open the shop")?;
+    shop.cluster
+        .apply(&format!(
+            "apiVersion: tidegate.io/v1alpha1\nkind: ReleasePolicy\nmetadata: {{name: leap-day, namespace: {}}}\nspec:\n  \
+             windows: [{{schedule: \"0 9 29 2 *\", duration: 1m, timeZone: Europe/Berlin}}]\n",
+            shop.ns
+        ))
+        .await?;
+    shop.deploy("").await?;
+    shop.phase(&commit, "Waiting").await?;
+    let commits = [commit];
+    let describe = [
+        "describe",
+        "--show-events=false",
+        "releases.tidegate.io",
+        "shop-000001",
+    ];
+    let described = shop.kubectl(&describe).await?;
+    insta::assert_snapshot!(
+        "describe_waiting",
+        whenever(&redacted(&described, &shop, &commits))
+    );
+    let told = run(&shop, &["explain", "shop-000001"]).await?.ended(0).out;
+    insta::assert_snapshot!("explain_waiting", whenever(&redacted(&told, &shop, &commits)));
+    let folder = shop.repo.dir().join("deploy").display().to_string();
+    let planned = run(&shop, &["plan", "shop", "--path", &folder]).await?.ended(0);
+    planned
+        .says("It would wait")
+        .says("CLOSED     Windows (ReleasePolicy/leap-day)");
     Ok(())
 }

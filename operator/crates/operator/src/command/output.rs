@@ -81,7 +81,14 @@ pub(crate) fn print_objects<K: Kind>(
                 .collect::<Result<Vec<_>, _>>();
             let items = items.map_err(|e| Failure::No(format!("cannot write: {e}")))?;
             let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
-            print_value(&list, if format == Format::Yaml { Data::Yaml } else { Data::Json })
+            print_value(
+                &list,
+                if format == Format::Yaml {
+                    Data::Yaml
+                } else {
+                    Data::Json
+                },
+            )
         }
     }
 }
