@@ -85,7 +85,10 @@ impl History {
                 .delete_release(&key.namespace, &name, uid.unwrap_or_default())
                 .await?;
         }
-        let kept = left.into_iter().filter(|(_, r)| keeps_set(r)).map(|(name, _)| name);
+        let kept = left
+            .into_iter()
+            .filter(|(_, r)| keeps_set(r))
+            .map(|(name, _)| name);
         let mut kept: BTreeSet<String> = kept.map(str::to_owned).collect();
         kept.extend([good, current, &ended.name].map(str::to_owned));
         let pruned = sets::prune(operator, key, app, &kept).await;

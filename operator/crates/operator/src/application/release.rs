@@ -1,6 +1,5 @@
 //! A Release from its first line to its last: making, writing phases, finishing, history.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
