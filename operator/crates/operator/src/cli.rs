@@ -1,11 +1,12 @@
 //! The command line.
 
 use std::io::Write as _;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::run;
 use crate::settings::RunSettings;
+use crate::{lint, run};
 
 /// GitOps release operator for Kubernetes.
 #[derive(Parser)]
@@ -21,14 +22,18 @@ enum Command {
     Run(Box<RunSettings>),
     /// Prints the CustomResourceDefinitions as JSON documents, for `kubectl apply -f -`.
     Crds,
+    /// Finds what is wrong in policies and Applications before they are sent to a cluster.
+    Lint(lint::Options),
 }
 
 /// Carries a command out.
-pub(crate) fn execute(cli: Cli) -> Result<(), run::Error> {
+pub(crate) fn execute(cli: Cli) -> Result<ExitCode, run::Error> {
     match cli.command {
-        Command::Run(settings) => run::run(*settings),
-        Command::Crds => print_crds(),
+        Command::Run(settings) => run::run(*settings)?,
+        Command::Crds => print_crds()?,
+        Command::Lint(options) => return Ok(lint::lint(&options)),
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard error why the command failed.

@@ -8,10 +8,12 @@ mod cli;
 mod http;
 mod key;
 mod lenses;
+mod lint;
 mod logging;
 mod metrics;
 mod policies;
 mod policy_feeds;
+mod policy_status;
 mod queue;
 mod run;
 mod settings;
@@ -30,7 +32,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     match cli::execute(cli::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             tracing::error!(%error, "tidegate stops");
             cli::complain(&error);
