@@ -21,6 +21,7 @@ mod health;
 mod hooks;
 mod kept_sets;
 mod kinds_change;
+mod limits;
 mod order;
 mod output;
 mod recreate;
