@@ -262,7 +262,7 @@ fn asks(asking: Asking, policy: &CompiledPolicy, gate: GateName) -> bool {
             gate == GateName::Limits
                 || (gate == GateName::Approvals && policy.policy.rollback.require_approval)
         }
-        Asking::Teardown => gate == GateName::Limits,
+        Asking::Teardown | Asking::Move => gate == GateName::Limits,
         Asking::AutomaticRollback => false,
     }
 }

@@ -60,6 +60,9 @@ fn unusable(policy: &CompiledPolicy, counts: &Counts<'_>, asking: Asking) -> Opt
         Asking::Teardown => {
             "correct the policy, or set spec.deletionPolicy to Orphan to leave the objects running"
         }
+        Asking::Move => {
+            "correct the policy, or set spec.prune to false to leave the objects in the former cluster"
+        }
         _ => "correct the policy",
     };
     let message = format!("limits cannot be used, and let nothing through: {problem}; {ways}");
@@ -292,6 +295,12 @@ fn what_to_do(policy: &CompiledPolicy, question: &Question<'_>) -> String {
                 )
             });
             format!("{way}set spec.deletionPolicy to Orphan to leave the objects running")
+        }
+        Asking::Move => {
+            let way = by.map_or_else(String::new, |by| {
+                format!("an Override of gate Limits by {by} lets them be deleted; or ")
+            });
+            format!("{way}set spec.prune to false to leave the objects in the former cluster")
         }
         Asking::Correction => match by {
             Some(by) => format!("an Override of gate Limits by {by} lets the objects be put back"),

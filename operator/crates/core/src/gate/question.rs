@@ -27,6 +27,8 @@ pub enum Asking {
     AutomaticRollback,
     /// The Application is being deleted.
     Teardown,
+    /// The Application has moved to another cluster, and its objects in the former one are deleted.
+    Move,
 }
 
 static NONE: BTreeSet<ObjectId> = BTreeSet::new();

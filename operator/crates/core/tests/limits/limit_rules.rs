@@ -251,6 +251,15 @@ fn a_deletion_that_is_held_names_both_ways_out() {
           spec.deletionPolicy to Orphan to leave the objects running"
         ]
     );
+    let moved = World {
+        asking: Asking::Move,
+        ..World::default()
+    };
+    let said = moved.closed(&rules(Value::Null), four()).concat();
+    assert!(
+        said.ends_with("4 ConfigMaps; set spec.prune to false to leave the objects in the former cluster"),
+        "{said}"
+    );
     assert_eq!(
         world.closed(&rules(json!({"gates": ["Windows"]})), four()),
         [
