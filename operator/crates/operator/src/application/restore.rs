@@ -117,6 +117,7 @@ pub(crate) async fn act_on(
         generation: turn.app.metadata.generation,
         kinds: 0,
         scaled: BTreeSet::new(),
+        allowed: String::new(),
         refused: None,
         admitted: None,
         held: false,
@@ -214,5 +215,6 @@ fn revision(kept: &ReleaseRevision) -> Revision {
         committer_email: email.to_owned(),
         committed_at: kept.committed_at.parse().unwrap_or(Timestamp::UNIX_EPOCH),
         subject: kept.subject.clone(),
+        tag: None,
     }
 }
