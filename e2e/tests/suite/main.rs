@@ -22,6 +22,7 @@ mod health;
 mod hooks;
 mod kept_sets;
 mod kinds_change;
+mod limits;
 mod order;
 mod output;
 mod recreate;

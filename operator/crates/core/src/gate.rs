@@ -21,11 +21,13 @@ use tidegate_api::policy::{GateName, WhenWindowCloses};
 use tidegate_api::release::{Gate, GateDecision};
 
 pub use approvals::{ApprovalFacts, show as show_approvals};
+pub use limits::uncounted;
 pub use quarantine::{QUARANTINED, quarantined};
 pub use question::{AfterState, Asking, FreezeFacts, OverrideFacts, Question, RevisionFacts};
 
 use crate::plan::Plan;
 use crate::policy::CompiledPolicy;
+use crate::problem::summarize;
 use crate::wave::Due;
 
 /// Proof that the gate was asked. Made by [`decide`] only.
@@ -166,7 +168,12 @@ pub fn decide(plan: Plan, question: &Question<'_>, now: Timestamp) -> Verdict {
         None => Decision::Go(Approved { inner: plan, at: now }),
         Some(first) => Decision::Wait(Wait {
             reason: first.reason,
-            again: closed.iter().filter_map(|l| l.until).filter(|t| *t > now).min(),
+            again: closed
+                .iter()
+                .filter_map(|l| l.until)
+                .chain(rules::again(&closed, question, now))
+                .filter(|t| *t > now)
+                .min(),
             why: closed.iter().map(|l| said(l)).collect::<Vec<_>>().join("; "),
         }),
     };
@@ -200,7 +207,10 @@ fn lines(plan: &Plan, question: &Question<'_>, now: Timestamp) -> Vec<Line> {
                 gate: None,
                 decision: GateDecision::Closed,
                 reason: problem.reason,
-                message: format!("cannot be used, and lets nothing through: {problem}"),
+                message: format!(
+                    "cannot be used, and lets nothing through: {}",
+                    summarize(&policy.problems, 3)
+                ),
                 until: None,
             });
         }
@@ -252,7 +262,7 @@ fn asks(asking: Asking, policy: &CompiledPolicy, gate: GateName) -> bool {
             gate == GateName::Limits
                 || (gate == GateName::Approvals && policy.policy.rollback.require_approval)
         }
-        Asking::Teardown => gate == GateName::Limits,
+        Asking::Teardown | Asking::Move => gate == GateName::Limits,
         Asking::AutomaticRollback => false,
     }
 }

@@ -2,17 +2,23 @@
 //!
 //! Rules: semantics.md "Several policies" and "Approvals, overrides, identity".
 
+mod checks;
+
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
-use tidegate_api::policy::{Allow, Policy};
+use tidegate_api::policy::Policy;
 use tidegate_api::{ClusterReleasePolicySpec, ReleasePolicySpec};
 
+use crate::guard::Guard;
+use crate::kind_name::KindName;
+use crate::policy_rules::{self, CompiledRule};
 use crate::problem::Problem;
 use crate::rollback;
 use crate::selector::{Labels, selects, selects_or_lacks};
 use crate::signers::{self, SignerRule};
 use crate::windows::Windows;
+use checks::Checks;
 
 /// Which policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -55,11 +61,15 @@ pub struct CompiledPolicy {
     /// For a cluster policy: the namespaces that it binds.
     pub namespace_selector: Option<LabelSelector>,
     /// For a cluster policy: what namespaces may release at all.
-    pub allow: Option<Allow>,
+    pub guard: Option<Guard>,
     /// Its windows; none when they cannot be used.
     pub windows: Windows,
     /// `signatures.signers`, read.
     pub signers: Vec<SignerRule>,
+    /// `rules`, in their order.
+    pub rules: Vec<CompiledRule>,
+    /// `limits.protectedKinds`.
+    pub protected_kinds: Vec<KindName>,
     /// What cannot be used of it. Such a policy is closed, never skipped.
     pub problems: Vec<Problem>,
 }
@@ -75,28 +85,46 @@ impl CompiledPolicy {
 
     /// Reads a `ClusterReleasePolicy`.
     pub fn cluster(name: &str, spec: &ClusterReleasePolicySpec) -> Self {
-        Self {
-            namespace_selector: spec.namespace_selector.clone(),
-            allow: spec.allow.clone(),
-            ..Self::read(PolicyName::Cluster(name.to_owned()), &spec.policy)
+        let mut compiled = Self::read(PolicyName::Cluster(name.to_owned()), &spec.policy);
+        let mut checks = Checks::default();
+        checks.selector("spec.namespaceSelector", spec.namespace_selector.as_ref());
+        checks.narrowing(spec.policy.selector.as_ref(), &spec.protected_labels);
+        if let Some(allow) = &spec.allow {
+            checks.allow(allow);
         }
+        compiled.problems.append(&mut checks.problems);
+        compiled.namespace_selector.clone_from(&spec.namespace_selector);
+        compiled.guard = spec.allow.as_ref().map(Guard::read);
+        compiled
     }
 
     fn read(name: PolicyName, policy: &Policy) -> Self {
-        let (signers, mut problems) = signers::read(policy.signatures.as_ref());
+        let mut checks = Checks::default();
+        checks.policy(policy);
+        let (signers, mut unread) = signers::read(policy.signatures.as_ref());
+        checks.problems.append(&mut unread);
         let windows = Windows::read(&policy.windows).unwrap_or_else(|faults| {
-            problems.extend(faults);
+            checks.problems.extend(faults);
             Windows::default()
         });
-        problems.extend(rollback::problem(policy));
+        checks.problems.extend(rollback::problem(policy));
+        let rules = policy_rules::read(&policy.rules, &mut checks.problems);
+        let limits = policy.limits.as_ref();
+        let protected = limits.map(|l| l.protected_kinds.as_slice()).unwrap_or_default();
         Self {
             name,
             policy: policy.clone(),
             namespace_selector: None,
-            allow: None,
+            guard: None,
             windows,
             signers,
-            problems,
+            rules,
+            // One that cannot be read is among the problems: the policy is closed as a whole.
+            protected_kinds: protected
+                .iter()
+                .filter_map(|kind| KindName::parse(kind).ok())
+                .collect(),
+            problems: checks.problems,
         }
     }
 

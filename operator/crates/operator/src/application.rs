@@ -18,6 +18,7 @@ mod keeping;
 mod newest;
 mod outcome;
 mod part;
+mod rails;
 mod reconcile;
 mod rehearse;
 mod relations;
@@ -145,6 +146,8 @@ pub(crate) struct Newest {
     pub(crate) kinds: u64,
     /// Objects whose replicas an autoscaler set: an autoscaler that is made elsewhere changes what is applied.
     pub(crate) scaled: BTreeSet<ObjectId>,
+    /// Fingerprint of the guard rails that it was judged under.
+    pub(crate) allowed: String,
     /// Why the set is refused, if it is.
     pub(crate) refused: Option<Arc<Vec<Problem>>>,
     /// The admitted set, while it is not acted on to the end: a release in waves is looked at again and again.

@@ -1,12 +1,13 @@
 //! The command line.
 
 use std::io::Write as _;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::command::{self, EXIT_CODES, Failure, Verb};
-use crate::run;
 use crate::settings::RunSettings;
+use crate::{lint, run};
 
 /// GitOps release operator for Kubernetes.
 #[derive(Parser)]
@@ -22,6 +23,8 @@ enum Command {
     Run(Box<RunSettings>),
     /// Prints the CustomResourceDefinitions as JSON documents, for `kubectl apply -f -`.
     Crds,
+    /// Finds what is wrong in policies and Applications before they are sent to a cluster.
+    Lint(lint::Options),
     #[command(flatten)]
     Person(Box<Verb>),
 }
@@ -48,15 +51,16 @@ impl Error {
 }
 
 /// Carries a command out.
-pub(crate) fn execute(cli: Cli) -> Result<(), Error> {
+pub(crate) fn execute(cli: Cli) -> Result<ExitCode, Error> {
     match cli.command {
         Command::Run(settings) => run::run(*settings).inspect_err(|error| {
             tracing::error!(%error, "tidegate stops");
         })?,
         Command::Crds => print_crds()?,
+        Command::Lint(options) => return Ok(lint::lint(&options)),
         Command::Person(verb) => command::run(*verb)?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Says on standard error why the command failed.

@@ -9,10 +9,12 @@ mod command;
 mod http;
 mod key;
 mod lenses;
+mod lint;
 mod logging;
 mod metrics;
 mod policies;
 mod policy_feeds;
+mod policy_status;
 mod queue;
 mod record_key;
 mod run;
@@ -32,7 +34,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     match cli::execute(cli::Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             cli::complain(&error);
             ExitCode::from(error.code())

@@ -1,7 +1,6 @@
 //! What policies say, and what people say about releases, as the watches deliver it.
 
-use std::collections::BTreeMap;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +17,8 @@ pub(crate) struct Policies {
     compiled: Store<CompiledPolicy>,
     /// Labels of namespaces.
     pub(crate) namespaces: Store<Labels>,
+    /// Namespaces that are being deleted.
+    terminating: Mutex<BTreeSet<String>>,
     pub(crate) approvals: Store<Approval>,
     pub(crate) overrides: Store<Override>,
     pub(crate) freezes: Store<Freeze>,
@@ -31,6 +32,7 @@ impl Policies {
         Self {
             compiled: Store::new(),
             namespaces: Store::new(),
+            terminating: Mutex::default(),
             approvals: Store::new(),
             overrides: Store::new(),
             freezes: Store::new(),
@@ -68,6 +70,21 @@ impl Policies {
         }
         self.version.fetch_add(1, Ordering::AcqRel);
         true
+    }
+
+    /// Notes whether a namespace is being deleted. True when that changed.
+    pub(crate) fn note_terminating(&self, namespace: &str, is: bool) -> bool {
+        let mut terminating = self.terminating.lock().unwrap_or_else(PoisonError::into_inner);
+        match is {
+            true => terminating.insert(namespace.to_owned()),
+            false => terminating.remove(namespace),
+        }
+    }
+
+    /// Namespaces that are being deleted.
+    pub(crate) fn terminating(&self) -> BTreeSet<String> {
+        let terminating = self.terminating.lock().unwrap_or_else(PoisonError::into_inner);
+        terminating.clone()
     }
 
     /// A policy as it was read last.

@@ -95,15 +95,23 @@ fn wake_bound(operator: &Operator, policies: &[Option<std::sync::Arc<CompiledPol
 }
 
 pub(crate) fn on_namespace(operator: &Operator, event: OwnEvent<Namespace>) -> bool {
-    let (name, labels) = match event {
+    let (name, labels, ends) = match event {
         OwnEvent::Upsert(namespace) => (
             namespace.metadata.name.unwrap_or_default(),
             Some(namespace.metadata.labels.unwrap_or_default()),
+            namespace.metadata.deletion_timestamp.is_some(),
         ),
-        OwnEvent::Deleted { name, .. } => (name, None),
+        OwnEvent::Deleted { name, .. } => (name, None, false),
         OwnEvent::Undecodable { .. } => return false,
         OwnEvent::Synced => return true,
     };
+    if operator.policies.note_terminating(&name, ends) && ends {
+        // What goes with its namespace does not count against the deletion of an Application, wherever that is.
+        let ending = |_: &Key, app: &Application| app.metadata.deletion_timestamp.is_some();
+        for key in operator.applications.keys(ending) {
+            operator.application_queue.add(key);
+        }
+    }
     if operator.policies.label(&name, labels) {
         wake_namespace(operator, &name, |_, _| true);
         for name in operator.policies.names() {

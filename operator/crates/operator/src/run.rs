@@ -18,7 +18,7 @@ use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::state::{Again, Operator};
 use crate::store::Key;
-use crate::{application, logging, source, targets, wiring};
+use crate::{application, logging, policy_status, source, targets, wiring};
 
 /// Why the process ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +88,7 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
     tasks.spawn(wiring::follow_leadership(operator.clone(), stop.clone()));
     tasks.spawn(targets::refresh(operator.clone(), stop.clone()));
     tasks.spawn(wiring::refresh_kinds(operator.clone(), stop.clone()));
+    tasks.spawn(work_on_policies(operator.clone(), stop.clone()));
     for _ in 0..operator.settings.workers.max(1) {
         tasks.spawn(work_on_applications(operator.clone(), stop.clone()));
         tasks.spawn(work_on_repositories(operator.clone(), stop.clone()));
@@ -182,6 +183,32 @@ async fn work_on_repositories(operator: Arc<Operator>, stop: CancellationToken) 
             &key,
             work.ok(),
         );
+    }
+}
+
+async fn work_on_policies(operator: Arc<Operator>, stop: CancellationToken) {
+    let mut leader = operator.lease.leadership();
+    loop {
+        let name = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            name = operator.policy_queue.next() => name,
+        };
+        if !hold_until(&mut leader, &stop).await {
+            return;
+        }
+        let work = AssertUnwindSafe(policy_status::reconcile(&operator, &name))
+            .catch_unwind()
+            .await;
+        let result = if work.is_ok() { "ok" } else { "panic" };
+        operator.metrics.reconciled("ReleasePolicy", result);
+        let again = work.unwrap_or(Again::after(Duration::from_secs(60)));
+        if let Again::After(wait) = again {
+            operator
+                .policy_queue
+                .add_at(name.clone(), tokio::time::Instant::now() + wait);
+        }
+        operator.policy_queue.done(&name);
     }
 }
 

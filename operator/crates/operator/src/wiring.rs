@@ -201,6 +201,12 @@ async fn on_application(operator: &Operator, event: OwnEvent<Application>) -> bo
                     .add(Key::new(&key.namespace, &app.spec.source.name));
             }
             let deleting = |a: &Application| a.metadata.deletion_timestamp.is_some();
+            if before
+                .as_ref()
+                .is_none_or(|old| old.metadata.labels != app.metadata.labels)
+            {
+                operator.recount_policies();
+            }
             let bound = before.as_ref().is_none_or(|old| {
                 old.spec.depends_on != app.spec.depends_on || deleting(old) != deleting(&app)
             });
@@ -230,6 +236,7 @@ async fn on_application(operator: &Operator, event: OwnEvent<Application>) -> bo
         OwnEvent::Deleted { namespace, name } => {
             let key = Key::new(&namespace, &name);
             operator.applications.remove(&key);
+            operator.recount_policies();
             operator.wake_related(&key, true);
             operator.application_queue.add(key);
             false

@@ -1,6 +1,6 @@
 //! What the gate is asked with: facts alone, gathered by the operator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -8,6 +8,7 @@ use tidegate_api::application::Quarantined;
 use tidegate_api::{FreezeSpec, OverrideSpec, Suspend};
 
 use super::ApprovalFacts;
+use crate::object::ObjectId;
 use crate::people::{CommitFacts, SignatureFacts};
 use crate::policy::{ApplicationFacts, CompiledPolicy, PolicyName};
 
@@ -26,7 +27,11 @@ pub enum Asking {
     AutomaticRollback,
     /// The Application is being deleted.
     Teardown,
+    /// The Application has moved to another cluster, and its objects in the former one are deleted.
+    Move,
 }
+
+static NONE: BTreeSet<ObjectId> = BTreeSet::new();
 
 /// All that the gate knows besides the plan and the time.
 pub struct Question<'a> {
@@ -38,6 +43,8 @@ pub struct Question<'a> {
     pub application: &'a ApplicationFacts,
     /// Objects that the Application has applied.
     pub applied: usize,
+    /// Objects whose deletion takes nothing away: see [`super::uncounted`].
+    pub uncounted: &'a BTreeSet<ObjectId>,
     /// The policies that bind it.
     pub policies: &'a [Arc<CompiledPolicy>],
     /// Whether the installation releases nothing without a policy.
@@ -73,6 +80,7 @@ impl<'a> Question<'a> {
             suspend: None,
             application,
             applied: 0,
+            uncounted: &NONE,
             policies: &[],
             require_policy: false,
             revision,

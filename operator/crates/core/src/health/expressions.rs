@@ -3,13 +3,7 @@
 //! Owns what an expression means: how it is read, what it may cost, and the verdict that follows from its answers. The
 //! fields of the object are the variables, as users of other GitOps tools write them: `status.phase == 'Ready'`.
 //!
-//! The interpreter knows no limit of its own, so that each expression is bounded twice: by its form when it is read
-//! (`parse`), and by the lists that an object really has before it is evaluated over that object (`cost`). What the
-//! interpreter says about values is never repeated: they may be those of a Secret.
-
-mod cost;
-mod evaluate;
-mod parse;
+//! How expressions are bounded: [`crate::expression`].
 
 use std::sync::Arc;
 
@@ -19,13 +13,20 @@ use tidegate_api::application::HealthExpression;
 
 use super::conditions::own_words;
 use super::{Health, HealthStatus, fields, unobserved};
+use crate::expression::{self, Answer, Expression, Language, Subject, Variable};
 use crate::object::{ObjectId, split_api_version};
 use crate::problem::Problem;
-use evaluate::{Answer, Subject};
-use parse::Expression;
 
 /// Most steps that judging one object may take: some hundredths of a second.
 pub const MAX_STEPS: u64 = 200_000;
+
+/// The fields of the object are the variables.
+const LANGUAGE: Language = Language {
+    max_text: 2048,
+    max_nodes: 500,
+    example: "status.phase == 'Ready'",
+    variables: None,
+};
 
 /// The expressions of one Application, by kind.
 #[derive(Debug, Default)]
@@ -105,7 +106,7 @@ impl HealthRules {
 
 impl HealthRule {
     fn read(field: &str, entry: &HealthExpression, problems: &mut Vec<Problem>) -> Self {
-        let mut read = |name: &str, text: &str| match parse::read(text) {
+        let mut read = |name: &str, text: &str| match expression::read(text, &LANGUAGE) {
             Ok(expression) => Some(expression),
             Err(fault) => {
                 let message = format!("of {} {}: {fault}", entry.api_version, entry.kind);
@@ -157,7 +158,7 @@ impl HealthRule {
             let message = format!("{} cannot be used; see condition Stalled", self.field);
             return Health::new(HealthStatus::Unknown, "InvalidExpression", message);
         };
-        if !expressions.all().any(|(_, e)| e.reads_generation)
+        if !expressions.all().any(|(_, e)| e.names("observedGeneration"))
             && let Some(stale) = unobserved(object)
         {
             return stale;
@@ -189,12 +190,13 @@ impl Expressions {
     }
 
     fn cost(&self, object: &Value) -> u64 {
-        let costs = self.all().map(|(_, e)| cost::steps(e, object, MAX_STEPS));
+        let costs = self.all().map(|(_, e)| expression::steps(e, object, MAX_STEPS));
         costs.fold(0, u64::saturating_add)
     }
 
     fn verdict(&self, object: &Value) -> Health {
-        let subject = Subject::new(self.all().map(|(_, e)| e), object);
+        let roots = self.all().flat_map(|(_, e)| &e.roots);
+        let subject = Subject::new(roots.map(|root| (root.as_str(), field(root, object))));
         let mut notes = Vec::new();
         for (name, expression) in self.all() {
             let why = match subject.ask(expression) {
@@ -202,7 +204,7 @@ impl Expressions {
                 Answer::False => continue,
                 // What would be a failure is not written yet: no news.
                 Answer::Unset(_) if name != "current" => continue,
-                Answer::Unset(why) | Answer::Wrong(why) => why,
+                Answer::Unset(why) | Answer::Wrong(why) | Answer::Mistyped(why) => why,
             };
             notes.push(format!("`{name}` {why}"));
         }
@@ -213,6 +215,18 @@ impl Expressions {
         };
         let text = fields::bounded(&self.current.text, 200);
         Health::progress("ExpressionNotTrue", format!("not true yet: {text}{notes}"))
+    }
+}
+
+/// A top-level field. One that the object lacks is an empty map, so that `has(status.phase)` is false on an object without
+/// a status. `metadata.managedFields` is left out: it is large, and says nothing about health.
+fn field(name: &str, object: &Value) -> Variable {
+    let Some(value) = object.get(name) else {
+        return Variable::with([].into_iter());
+    };
+    match value.as_object().filter(|_| name == "metadata") {
+        Some(metadata) => Variable::with(metadata.iter().filter(|(name, _)| *name != "managedFields")),
+        None => Variable::of(value),
     }
 }
 

@@ -70,11 +70,4 @@ pub(super) fn older(object: &Value, pointer: &str, now: Timestamp, seconds: i64)
     age(object, pointer, now).is_some_and(|age| age >= SignedDuration::from_secs(seconds))
 }
 
-/// At most `max` characters, line breaks and terminal controls turned to spaces: server text ends in statuses.
-pub(super) fn bounded(text: &str, max: usize) -> String {
-    let clean = |c: char| if c.is_control() { ' ' } else { c };
-    match text.char_indices().nth(max) {
-        None => text.chars().map(clean).collect(),
-        Some((end, _)) => text[..end].chars().map(clean).chain("...".chars()).collect(),
-    }
-}
+pub(super) use crate::expression::bounded;

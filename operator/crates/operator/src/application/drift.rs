@@ -140,7 +140,8 @@ pub(crate) async fn correct_drift(
     let mut described = turn.target.describe_drift(&plan).await;
     let before = state.inventory.clone().unwrap_or_default();
     let now = Timestamp::now();
-    let facts = Facts::gather(turn.operator, turn.key, turn.app, Some(&before));
+    let mut facts = Facts::gather(turn.operator, turn.key, turn.app, Some(&before));
+    facts.look_at(turn.operator, turn.target, &before, true);
     let verdict = gate::decide(plan, &facts.question(Asking::Correction), now);
     let approved = match verdict.decision {
         Decision::Go(approved) => approved,

@@ -38,6 +38,7 @@ pub(crate) async fn finalize(
     let set = state.inventory.clone().unwrap_or_default();
     let delete = deletes(app);
     let synced = target.sync_kinds(&set).await;
+    let in_view = synced.is_ok();
     // Nothing that only stays running is waited for. An account that may see nothing any more still says of each object
     // whether it may delete it.
     if delete && target.user.is_none() {
@@ -59,10 +60,11 @@ pub(crate) async fn finalize(
         .filter_map(|f| f.kept_because.map(|why| format!("{} ({why})", f.id)))
         .collect();
     // A suspension stops releases; deleting the Application is a person's own act and is not held by it.
-    let facts = Facts {
+    let mut facts = Facts {
         suspend: None,
         ..Facts::gather(operator, key, app, Some(&set))
     };
+    facts.look_at(operator, target, &set, in_view);
     let verdict = gate::decide(plan, &facts.question(Asking::Teardown), Timestamp::now());
     let approved = match verdict.decision {
         Decision::Go(approved) => approved,

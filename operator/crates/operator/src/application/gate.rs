@@ -1,6 +1,6 @@
 //! What the gate is asked with: gathered from the watches at one moment. The answers are `core::gate`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,9 +9,10 @@ use tidegate_api::application::Quarantined;
 use tidegate_api::{Application, Approval, Override, Suspend};
 use tidegate_core::gate::{
     self, AfterState, ApprovalFacts, Approved, Asking, Decision, FreezeFacts, OverrideFacts, Question,
-    RevisionFacts,
+    RevisionFacts, uncounted,
 };
 use tidegate_core::inventory::InventorySet;
+use tidegate_core::object::ObjectId;
 use tidegate_core::plan::Plan;
 use tidegate_core::policy::{ApplicationFacts, CompiledPolicy, PolicyName};
 
@@ -20,12 +21,14 @@ use crate::application::fail::Fault;
 use crate::application::turn::Turn;
 use crate::state::Operator;
 use crate::store::Key;
+use crate::target::Site;
 
 /// All that the gate is asked with.
 #[derive(Default)]
 pub(crate) struct Facts {
     pub(crate) application: ApplicationFacts,
     pub(crate) applied: usize,
+    pub(crate) uncounted: BTreeSet<ObjectId>,
     pub(crate) policies: Vec<Arc<CompiledPolicy>>,
     pub(crate) require_policy: bool,
     pub(crate) suspend: Option<Suspend>,
@@ -71,6 +74,22 @@ impl Facts {
         }
     }
 
+    /// Adds whose deletion takes nothing away: what is gone already, what goes with its namespace, Jobs of hooks. `live` is
+    /// false where it is not known what is there.
+    pub(crate) fn look_at(&mut self, operator: &Operator, site: &Site, set: &InventorySet, live: bool) {
+        let limited = |policy: &Arc<CompiledPolicy>| policy.policy.limits.is_some();
+        if !self.policies.iter().any(limited) {
+            return;
+        }
+        let live = live.then(|| site.live_of(set));
+        // Namespaces of other clusters are not watched.
+        let terminating = match site.place.kube_config {
+            None => operator.policies.terminating(),
+            Some(_) => BTreeSet::new(),
+        };
+        self.uncounted = uncounted(set, live.as_ref(), &terminating);
+    }
+
     /// Adds the Approvals of a Release.
     pub(crate) fn of_release(&mut self, operator: &Operator, key: &Key, release: &str) {
         self.release = Some(release.to_owned());
@@ -94,6 +113,7 @@ impl Facts {
             suspend: self.suspend.as_ref(),
             application: &self.application,
             applied: self.applied,
+            uncounted: &self.uncounted,
             policies: &self.policies,
             require_policy: self.require_policy,
             revision: &self.revision,

@@ -7,9 +7,10 @@ use tidegate_core::desired::Rendered;
 use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
 use tidegate_core::status::Progress;
-use tidegate_git::Class;
+use tidegate_git::{Class, Remote};
 
 use crate::application::desired::{Refusal, desired};
+use crate::application::rails::Rails;
 use crate::application::turn::Turn;
 use crate::application::{AppState, Newest};
 
@@ -59,7 +60,9 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
     let kinds = turn.target.kinds_version();
     let scaled = state.inventory.as_ref().map(|set| turn.target.scaled_of(set));
     let scaled = scaled.unwrap_or_default();
-    if let Some(known) = seen(turn, state, &tree, kinds, &scaled) {
+    let rails = Rails::of(turn, remote);
+    let allowed = rails.fingerprint();
+    if let Some(known) = seen(turn, state, &tree, kinds, &scaled, &allowed) {
         return known;
     }
     let generation = turn.app.metadata.generation;
@@ -69,13 +72,19 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
             generation,
             kinds,
             scaled,
+            allowed,
             refused,
             admitted,
             held: false,
             acted: false,
         })
     };
-    match desired(turn.operator, turn.target, turn.app, turn.owner, remote, commit).await {
+    let barred = rails.refuse_route();
+    let made = match barred.is_empty() {
+        true => made(turn, remote, commit, &rails).await,
+        false => Err(Refusal::Inadmissible(barred)),
+    };
+    match made {
         Ok(rendered) => {
             state.newest = remember(None, Some(rendered.clone()));
             Known::Admitted(rendered)
@@ -100,6 +109,21 @@ pub(crate) async fn newest(turn: &Turn<'_>, state: &mut AppState) -> Known {
     }
 }
 
+/// The set of a commit, if all of it is allowed.
+async fn made(
+    turn: &Turn<'_>,
+    remote: &Remote,
+    commit: &str,
+    rails: &Rails,
+) -> Result<Arc<Rendered>, Refusal> {
+    let rendered = desired(turn.operator, turn.target, turn.app, turn.owner, remote, commit).await?;
+    let barred = rails.refuse_objects(&rendered);
+    match barred.is_empty() {
+        true => Ok(rendered),
+        false => Err(Refusal::Inadmissible(barred)),
+    }
+}
+
 /// The last look, where it still holds. Whoever asks for a reconcile gets a new one.
 fn seen(
     turn: &Turn<'_>,
@@ -107,9 +131,12 @@ fn seen(
     tree: &str,
     kinds: u64,
     scaled: &BTreeSet<ObjectId>,
+    allowed: &str,
 ) -> Option<Known> {
     let last = state.newest.as_ref()?;
-    if turn.asked || last.tree != tree || last.generation != turn.app.metadata.generation {
+    let same =
+        last.tree == tree && last.generation == turn.app.metadata.generation && last.allowed == allowed;
+    if turn.asked || !same {
         return None;
     }
     match &last.refused {

@@ -58,10 +58,19 @@ pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Resul
     };
     // Who stays there may want some of it.
     let plan = me.settle(&mut state.kept, plan, |_| false, &set, &live, None);
-    let facts = Facts::gather(turn.operator, turn.key, turn.app, Some(&set));
-    let verdict = gate::decide(plan, &facts.question(Asking::Teardown), Timestamp::now());
-    let Decision::Go(approved) = verdict.decision else {
-        return Ok(Some(Again::Never));
+    let mut facts = Facts::gather(turn.operator, turn.key, turn.app, Some(&set));
+    facts.look_at(turn.operator, &site, &set, prune);
+    let verdict = gate::decide(plan, &facts.question(Asking::Move), Timestamp::now());
+    let approved = match verdict.decision {
+        Decision::Go(approved) => approved,
+        Decision::Wait(wait) => {
+            let message = format!("the objects in the former cluster stay: {}", wait.why);
+            state.obstacle = Some(Progress::Waiting {
+                reason: "Waiting",
+                message,
+            });
+            return Ok(Some(wait.again.map_or(Again::Never, Again::at)));
+        }
     };
     let due = due(approved.get(), &set, &live);
     let part = approved.part(&due);

@@ -117,6 +117,7 @@ pub(crate) async fn act_on(
         generation: turn.app.metadata.generation,
         kinds: 0,
         scaled: BTreeSet::new(),
+        allowed: String::new(),
         refused: None,
         admitted: None,
         held: false,

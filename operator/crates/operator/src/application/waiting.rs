@@ -40,6 +40,9 @@ pub(crate) async fn consult(
     supersede_other(turn, state, rendered).await?;
     let now = Timestamp::now();
     let mut facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
+    if let Some(set) = &state.inventory {
+        facts.look_at(turn.operator, turn.target, set, true);
+    }
     if facts.policies.is_empty() {
         facts.revision.commit.clone_from(&turn.source.revision.commit);
     } else {

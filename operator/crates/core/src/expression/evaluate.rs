@@ -1,4 +1,4 @@
-//! Asking an expression about an object. The cost was bounded before.
+//! Asking an expression. The cost was bounded before.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,46 +6,74 @@ use std::sync::{Arc, LazyLock};
 
 use cel::objects::{Key, Map};
 use cel::{Context, Env, ExecutionError, Value as CelValue};
+use jiff::Timestamp;
 use serde_json::Value;
 
-use super::parse::Expression;
+use super::parse::{Expression, TIME_FUNCTIONS};
 
 /// Functions and types of the language.
 static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
 
 /// What an expression says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(crate) enum Answer {
     True,
     False,
-    /// It reads something that the object does not have (yet). Why, as the end of a sentence about the expression.
+    /// It reads something that is not there (yet). Why, as the end of a sentence about the expression.
     Unset(String),
-    /// It can never be answered for such an object.
+    /// It cannot be answered for these values.
     Wrong(String),
+    /// It cannot be answered for values of these types.
+    Mistyped(String),
 }
 
-/// An object as expressions see it.
-pub(super) struct Subject<'p> {
+/// The value of a variable.
+pub(crate) struct Variable(CelValue);
+
+impl Variable {
+    /// As JSON has it. Whole numbers are `int`, as in the API server's own rules.
+    pub(crate) fn of(value: &Value) -> Self {
+        Self(convert(value))
+    }
+
+    /// An object with some of its fields.
+    pub(crate) fn with<'v>(all: impl Iterator<Item = (&'v String, &'v Value)>) -> Self {
+        Self(fields(all))
+    }
+
+    /// An object with one field more.
+    pub(crate) fn and(self, name: &str, value: Self) -> Self {
+        let CelValue::Map(Map { map: known }) = self.0 else {
+            return self;
+        };
+        let mut known = Arc::unwrap_or_clone(known);
+        known.insert(Key::String(Arc::new(name.to_owned())), value.0);
+        Self(map(known))
+    }
+
+    /// A time, to the second.
+    pub(crate) fn time(at: Timestamp) -> Self {
+        let time = chrono::DateTime::from_timestamp(at.as_second(), 0).unwrap_or_default();
+        Self(CelValue::Timestamp(time.fixed_offset()))
+    }
+}
+
+/// What expressions are asked about.
+pub(crate) struct Subject<'p> {
     context: Context<'p, 'static>,
 }
 
 impl Subject<'_> {
-    /// With the fields that these expressions read. A top-level field that the object lacks is an empty map, so that
-    /// `has(status.phase)` is false on an object without a status.
-    pub(super) fn new<'e>(expressions: impl Iterator<Item = &'e Expression>, object: &Value) -> Self {
+    /// With these variables.
+    pub(crate) fn new<'n>(variables: impl Iterator<Item = (&'n str, Variable)>) -> Self {
         let mut context = Context::with_env(ENV.clone());
-        for expression in expressions {
-            for root in &expression.roots {
-                let value = object
-                    .get(root)
-                    .map_or_else(|| map([].into()), |value| field(root, value));
-                context.add_variable_from_value(root, value);
-            }
+        for (name, Variable(value)) in variables {
+            context.add_variable_from_value(name, value);
         }
         Self { context }
     }
 
-    pub(super) fn ask(&self, expression: &Expression) -> Answer {
+    pub(crate) fn ask(&self, expression: &Expression) -> Answer {
         let asked = catch_unwind(AssertUnwindSafe(|| {
             CelValue::resolve(&expression.ast, &self.context)
         }));
@@ -53,10 +81,10 @@ impl Subject<'_> {
             Ok(Ok(CelValue::Bool(true))) => Answer::True,
             Ok(Ok(CelValue::Bool(false))) => Answer::False,
             Ok(Ok(CelValue::Null)) => Answer::Unset("is null".to_owned()),
-            Ok(Ok(other)) => Answer::Wrong(format!("gives a {}, not true or false", other.type_of())),
+            Ok(Ok(other)) => Answer::Mistyped(format!("gives a {}, not true or false", other.type_of())),
             Ok(Err(error)) => refused(expression, error),
             Err(_) => {
-                Answer::Wrong("cannot be evaluated over this object; write it in another way".to_owned())
+                Answer::Wrong("cannot be evaluated over these values; write it in another way".to_owned())
             }
         }
     }
@@ -74,36 +102,37 @@ fn refused(expression: &Expression, error: ExecutionError) -> Answer {
         ExecutionError::UndeclaredReference(name) => {
             Answer::Wrong(format!("uses `{name}`, which there is not"))
         }
-        ExecutionError::NoSuchOverload(error) => Answer::Wrong(format!(
+        ExecutionError::NoSuchOverload(error) => Answer::Mistyped(format!(
             "applies `{}` to {}, which it is not for",
             error.function(),
             error.argument_types().join(" and ")
         )),
         ExecutionError::UnexpectedType { got, want } => {
-            Answer::Wrong(format!("needs a {want} and finds a {got}"))
+            Answer::Mistyped(format!("needs a {want} and finds a {got}"))
         }
         ExecutionError::DivisionByZero(_) | ExecutionError::RemainderByZero(_) => {
             Answer::Wrong("divides by zero".to_owned())
         }
         ExecutionError::Overflow(..) => Answer::Wrong("overflows".to_owned()),
+        ExecutionError::FunctionError { function, .. } if function == "timezone" => {
+            Answer::Mistyped("names a time zone that is not known".to_owned())
+        }
         ExecutionError::FunctionError { function, .. } => {
-            Answer::Wrong(format!("calls {function}() with something that it is not for"))
+            let why = format!("calls {function}() with something that it is not for");
+            // Times and zones are written out, as a rule: what is wrong with them is wrong whatever the values are.
+            if TIME_FUNCTIONS.contains(&function.as_str()) {
+                Answer::Mistyped(why)
+            } else {
+                Answer::Wrong(why)
+            }
         }
         ExecutionError::UnsupportedBinaryOperator(name, ..) => {
-            Answer::Wrong(format!("uses `{name}` on values that it is not for"))
+            Answer::Mistyped(format!("uses `{name}` on values that it is not for"))
         }
         ExecutionError::ValuesNotComparable(..) => {
-            Answer::Wrong("compares values that have no order".to_owned())
+            Answer::Mistyped("compares values that have no order".to_owned())
         }
-        _ => Answer::Wrong("cannot be evaluated over this object".to_owned()),
-    }
-}
-
-/// A top-level field. `metadata.managedFields` is left out: it is large, and says nothing about health.
-fn field(name: &str, value: &Value) -> CelValue {
-    match value.as_object().filter(|_| name == "metadata") {
-        Some(metadata) => fields(metadata.iter().filter(|(name, _)| *name != "managedFields")),
-        None => convert(value),
+        _ => Answer::Wrong("cannot be evaluated over these values".to_owned()),
     }
 }
 

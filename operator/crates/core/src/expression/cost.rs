@@ -20,7 +20,7 @@ const NUMBER: u64 = 400;
 const BYTES: u64 = 16;
 
 /// An upper bound. Past `limit` it is not counted on, and no bound any more: sizing large values takes time as well.
-pub(super) fn steps(expression: &Expression, object: &Value, limit: u64) -> u64 {
+pub(crate) fn steps(expression: &Expression, object: &Value, limit: u64) -> u64 {
     let mut walk = Walk {
         object,
         limit,
@@ -329,10 +329,10 @@ impl<'e, 'o> Walk<'e, 'o> {
         let before = std::mem::take(&mut self.steps);
         self.size(&each.loop_cond);
         let step = self.size(&each.loop_step);
-        // The item is copied for its turn.
-        self.spend(item.weight());
         let body = std::mem::replace(&mut self.steps, before);
         self.spend(body.saturating_add(1).saturating_mul(turns));
+        // Each item is copied for its turn.
+        self.spend(copies(&range, &item, turns));
         let grown = grown(&start, &step, turns);
         self.scope.truncate(outer);
         self.scope.push((&each.accu_var, grown));
@@ -340,6 +340,15 @@ impl<'e, 'o> Walk<'e, 'o> {
         self.scope.truncate(outer);
         result
     }
+}
+
+/// Copying each item once: as much as all of them weigh, where that is known to be less than the largest one each time.
+fn copies(range: &Size<'_>, item: &Size<'_>, turns: u64) -> u64 {
+    let largest = item.weight().saturating_mul(turns);
+    let all = range
+        .items()
+        .map(|items| items.iter().map(|i| weight(i)).fold(0, u64::saturating_add));
+    all.map_or(largest, |all| all.min(largest))
 }
 
 /// What a loop has gathered after so many turns, of which each adds the same. Only macros make loops: their step appends to

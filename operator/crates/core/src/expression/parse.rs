@@ -10,14 +10,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::parser::PrattParser;
 
-/// Longest text, in characters; the CRD says the same.
-const MAX_TEXT: usize = 2048;
+use super::bounded;
+use super::shape::{self, Field};
+
 /// Deepest nesting of brackets.
 const MAX_BRACKETS: usize = 24;
 /// Deepest nesting of the parsed expression.
 const MAX_DEPTH: usize = 48;
-/// Most nodes of the parsed expression, macros expanded.
-const MAX_NODES: usize = 500;
 /// How deep `all`, `exists`, `exists_one`, `map` and `filter` may be nested.
 const MAX_LOOPS: usize = 3;
 /// Largest compiled pattern of `matches`, in bytes.
@@ -64,22 +63,64 @@ const NAMES: [&str; 12] = [
 ];
 /// Names under which other tools have the object as a whole.
 const WHOLE: [&str; 3] = ["self", "object", "obj"];
+/// Functions of times and spans.
+pub(super) const TIME_FUNCTIONS: [&str; 12] = [
+    "duration",
+    "getDate",
+    "getDayOfMonth",
+    "getDayOfWeek",
+    "getDayOfYear",
+    "getFullYear",
+    "getHours",
+    "getMilliseconds",
+    "getMinutes",
+    "getMonth",
+    "getSeconds",
+    "timestamp",
+];
+
+/// What expressions of one use may name, and how long they may be.
+pub(crate) struct Language {
+    /// Longest text, in characters; the CRD says the same.
+    pub(crate) max_text: usize,
+    /// Most nodes of the parsed expression, macros expanded.
+    pub(crate) max_nodes: usize,
+    /// An example for whoever wrote something else.
+    pub(crate) example: &'static str,
+    /// The variables, with the fields that are known of them. `None`: the fields of an object, whichever it has; then
+    /// there is no time of day.
+    pub(crate) variables: Option<&'static [Field]>,
+}
 
 /// An expression that may be evaluated.
 #[derive(Debug)]
-pub(super) struct Expression {
+pub(crate) struct Expression {
     /// As written.
-    pub(super) text: String,
+    pub(crate) text: String,
     pub(super) ast: IdedExpr,
-    /// Top-level fields of the object that it reads.
-    pub(super) roots: BTreeSet<String>,
-    /// It looks at `observedGeneration` itself.
-    pub(super) reads_generation: bool,
+    /// Variables that it reads.
+    pub(crate) roots: BTreeSet<String>,
+    /// Names of fields and texts in it.
+    words: BTreeSet<String>,
+    /// It picks fields by names that are not written in it.
+    computed: bool,
+}
+
+impl Expression {
+    /// True unless it is certain that it does not read a field of this name.
+    pub(crate) fn may_read(&self, field: &str) -> bool {
+        self.computed || self.words.contains(field)
+    }
+
+    /// True when it names a field.
+    pub(crate) fn names(&self, field: &str) -> bool {
+        self.words.contains(field)
+    }
 }
 
 /// Why an expression cannot be used.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Line and column, from 1.
     at: Option<(usize, usize)>,
     what: String,
@@ -95,7 +136,7 @@ impl fmt::Display for Fault {
 }
 
 impl Fault {
-    fn new(what: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>) -> Self {
         Self {
             at: None,
             what: what.into(),
@@ -103,7 +144,7 @@ impl Fault {
     }
 
     /// At the first place where the text calls or names this.
-    fn at_word(text: &str, word: &str, what: impl Into<String>) -> Self {
+    pub(super) fn at_word(text: &str, word: &str, what: impl Into<String>) -> Self {
         let found = text.match_indices(word).map(|(at, _)| at);
         let at = found.map(|at| position(text, at)).next();
         Self {
@@ -120,14 +161,17 @@ fn position(text: &str, at: usize) -> (usize, usize) {
 }
 
 /// Reads an expression.
-pub(super) fn read(text: &str) -> Result<Expression, Fault> {
+pub(crate) fn read(text: &str, language: &Language) -> Result<Expression, Fault> {
+    let Language {
+        max_text, example, ..
+    } = language;
     if text.trim().is_empty() {
-        return Err(Fault::new(
-            "it is empty; write a condition such as status.phase == 'Ready'",
-        ));
+        return Err(Fault::new(format!(
+            "it is empty; write a condition such as {example}"
+        )));
     }
-    if text.chars().count() > MAX_TEXT {
-        return Err(Fault::new(format!("it is longer than {MAX_TEXT} characters")));
+    if text.chars().count() > *max_text {
+        return Err(Fault::new(format!("it is longer than {max_text} characters")));
     }
     if let Some(at) = too_deep(text) {
         let what = format!("brackets are nested deeper than {MAX_BRACKETS} levels");
@@ -150,26 +194,34 @@ pub(super) fn read(text: &str) -> Result<Expression, Fault> {
     };
     let mut check = Check {
         text,
+        language,
         nodes: 0,
         scope: Vec::new(),
         roots: BTreeSet::new(),
-        reads_generation: false,
+        words: BTreeSet::new(),
+        computed: false,
     };
     check.node(&ast, 0, 0)?;
     if never_bool(&ast) {
-        let what = "its value is not true or false; compare it with something, as in status.phase == 'Ready'";
-        return Err(Fault::new(what));
+        return Err(Fault::new(format!(
+            "its value is not true or false; compare it with something, as in {example}"
+        )));
     }
     let Check {
         roots,
-        reads_generation,
+        words,
+        computed,
         ..
     } = check;
+    if let Some(variables) = language.variables {
+        shape::check(text, &ast, variables)?;
+    }
     Ok(Expression {
         text: text.to_owned(),
         ast,
         roots,
-        reads_generation,
+        words,
+        computed,
     })
 }
 
@@ -207,25 +259,28 @@ fn syntax(errors: &cel::ParseErrors) -> Fault {
     };
     Fault {
         at: number(error.pos.0).zip(number(error.pos.1)),
-        what: format!("{}{hint}", crate::health::fields::bounded(what, 300)),
+        what: format!("{}{hint}", bounded(what, 300)),
     }
 }
 
 struct Check<'t> {
     text: &'t str,
+    language: &'t Language,
     nodes: usize,
     /// Variables of the macros around.
     scope: Vec<String>,
     roots: BTreeSet<String>,
-    reads_generation: bool,
+    words: BTreeSet<String>,
+    computed: bool,
 }
 
 impl Check<'_> {
     fn node(&mut self, node: &IdedExpr, depth: usize, loops: usize) -> Result<(), Fault> {
         self.nodes += 1;
-        if self.nodes > MAX_NODES {
+        let most = self.language.max_nodes;
+        if self.nodes > most {
             return Err(Fault::new(format!(
-                "it has more than {MAX_NODES} parts, macros counted as what they stand for"
+                "it has more than {most} parts, macros counted as what they stand for"
             )));
         }
         if depth > MAX_DEPTH {
@@ -234,14 +289,14 @@ impl Check<'_> {
         let depth = depth + 1;
         match &node.expr {
             Expr::Literal(literal) => {
-                let generation =
-                    matches!(literal, LiteralValue::String(s) if s.inner() == "observedGeneration");
-                self.reads_generation |= generation;
+                if let LiteralValue::String(text) = literal {
+                    self.words.insert(text.inner().to_owned());
+                }
                 Ok(())
             }
             Expr::Ident(name) => self.name(name),
             Expr::Select(select) => {
-                self.reads_generation |= select.field == "observedGeneration";
+                self.words.insert(select.field.clone());
                 self.node(&select.operand, depth, loops)
             }
             Expr::Call(call) => self.call(call, depth, loops),
@@ -281,7 +336,13 @@ impl Check<'_> {
         if self.scope.iter().any(|bound| bound == name) || NAMES.contains(&name) {
             return Ok(());
         }
-        if WHOLE.contains(&name) {
+        if let Some(variables) = self.language.variables {
+            if !variables.iter().any(|(known, _)| *known == name) {
+                let known: Vec<&str> = variables.iter().map(|(known, _)| *known).collect();
+                let what = format!("there is no `{name}`; there are {}", known.join(", "));
+                return Err(Fault::at_word(self.text, name, what));
+            }
+        } else if WHOLE.contains(&name) {
             let what = format!(
                 "there is no `{name}`: the fields of the object are the variables; write status.phase, metadata.name"
             );
@@ -293,12 +354,24 @@ impl Check<'_> {
 
     fn call(&mut self, call: &CallExpr, depth: usize, loops: usize) -> Result<(), Fault> {
         let name = call.func_name.as_str();
-        if !is_operator(name) && !FUNCTIONS.contains(&name) {
+        let times = self.language.variables.is_some();
+        let known =
+            is_operator(name) || FUNCTIONS.contains(&name) || (times && TIME_FUNCTIONS.contains(&name));
+        if !known {
+            let of_times = if times {
+                ", timestamp, duration, getHours and the others of times"
+            } else {
+                ""
+            };
             let what = format!(
                 "there is no function `{name}`; there are all, exists, exists_one, map, filter, has, size, contains, startsWith, \
-                 endsWith, matches, string, int, uint, double, bool, type and those of optionals"
+                 endsWith, matches, string, int, uint, double, bool, type{of_times} and those of optionals"
             );
             return Err(Fault::at_word(self.text, &format!("{name}("), what));
+        }
+        if matches!(name, operators::INDEX | operators::OPT_INDEX) {
+            let written = call.args.last().map(|arg| &arg.expr);
+            self.computed |= !matches!(written, Some(Expr::Literal(_)));
         }
         if name == "matches" {
             self.pattern(call)?;
@@ -323,10 +396,7 @@ impl Check<'_> {
             Err(regex::Error::CompiledTooBig(_)) => {
                 fault("the pattern is too large; use fewer or smaller repetitions".to_owned())
             }
-            Err(error) => fault(crate::health::fields::bounded(
-                &format!("the pattern: {error}"),
-                300,
-            )),
+            Err(error) => fault(bounded(&format!("the pattern: {error}"), 300)),
         }
     }
 }
@@ -358,7 +428,7 @@ fn never_bool(node: &IdedExpr) -> bool {
             | "double"
             | "bytes"
             | "type" => true,
-            _ => false,
+            name => TIME_FUNCTIONS.contains(&name),
         },
         _ => false,
     }
