@@ -68,7 +68,7 @@ e2e: tools build
 
 # On the oldest Kubernetes that is supported: the chart, the rules in the CRDs, and what a release, drift, a refusal and a
 # deletion ask of an API server. All else does not depend on its version.
-OLDEST_SUITE := releases:: drift:: deletion:: health:: expressions:: refusals::
+OLDEST_SUITE := admission:: leave:: releases:: drift:: deletion:: health:: expressions:: refusals::
 e2e-oldest: export TIDEGATE_E2E_KUBERNETES := oldest
 e2e-oldest: tools build
 	@$(STEP) "oldest control plane" e2e/tools/build.sh control-plane-oldest

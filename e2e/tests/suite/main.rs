@@ -1,6 +1,7 @@
 //! The operator on a real API server: the binary under the chart's account, git over HTTP, kwok's pods. One cluster and
 //! one operator serve all tests but those of `faults`, which kill things.
 
+mod admission;
 mod apply_rules;
 mod apps;
 mod busy;
@@ -22,6 +23,7 @@ mod health;
 mod hooks;
 mod kept_sets;
 mod kinds_change;
+mod leave;
 mod limits;
 mod order;
 mod output;

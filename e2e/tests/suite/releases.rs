@@ -212,7 +212,7 @@ async fn a_suspended_application_changes_nothing_until_it_goes_on() -> Result<()
     let first = shop.push("one")?;
     shop.deploy("").await?;
     shop.released(&first).await?;
-    let suspend = json!({"spec": {"suspend": {"reason": "stock-taking", "by": "ada"}}});
+    let suspend = json!({"spec": {"suspend": {"reason": "stock-taking", "by": "e2e-admin"}}});
     shop.patch_app("shop", &suspend).await?;
     shop.until("suspended, with the reason", "applications/shop", |app| {
         app["status"]["conditions"].to_string().contains("stock-taking")

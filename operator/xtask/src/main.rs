@@ -3,6 +3,7 @@
 //! Owns the list of generated files and the tables they come from (RBAC rules, chart values). The custom resources
 //! come from the `api` room. Touches files below the workspace root only, and starts nothing but `helm template`.
 
+mod admission_files;
 mod crd_files;
 #[cfg(test)]
 mod documents_tests;
@@ -32,7 +33,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Write CRDs, RBAC, the chart's value schema, the reference and the plain install manifest.
+    /// Write CRDs, RBAC, admission policies, the chart's value schema, the reference and the plain install manifest.
     Generate {
         /// Write nothing; exit 1 and name each file that is not up to date.
         #[arg(long)]
@@ -65,6 +66,7 @@ fn generate(check: bool) -> Result<Vec<String>, Error> {
     let mut files = Generated::default();
     crd_files::add(&mut files, &crds);
     rbac_files::add(&mut files);
+    admission_files::add(&mut files);
     files.add("charts/tidegate/values.schema.json", values::schema_json()?);
     files.add("docs/reference.md", reference::markdown(&crds));
     let mut stale = files.settle(&root, check)?;

@@ -58,6 +58,18 @@ pub(crate) const OPERATOR: &[Rule] = &[
         why: "labels of namespaces, by which cluster policies bind them",
     },
     Rule {
+        groups: &["admissionregistration.k8s.io"],
+        resources: &["validatingadmissionpolicies", "validatingadmissionpolicybindings"],
+        verbs: &["get"],
+        why: "see that the chart's own policies are as shipped: without them no Approval counts",
+    },
+    Rule {
+        groups: &["authentication.k8s.io"],
+        resources: &["selfsubjectreviews"],
+        verbs: &["create"],
+        why: "learn its own name, which those policies refuse",
+    },
+    Rule {
         groups: &["events.k8s.io"],
         resources: &["events"],
         verbs: &["create", "patch"],
@@ -130,6 +142,13 @@ pub(crate) const OWN_NAMESPACE: &[Rule] = &[
         verbs: &["get", "create", "patch"],
         why: "ConfigMap tidegate-record-key: the public halves of the keys that sign records",
     },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["approvals", "overrides", "freezes"],
+        verbs: &["create"],
+        why: "try, without writing, to make one in another's name, which must be refused. The chart's admission policies refuse \
+              this account whatever it makes; without the right it would be refused before they are asked, and nothing proven",
+    },
 ];
 
 /// What everybody who has an account may read in the operator's namespace: this ConfigMap and nothing else.
@@ -187,6 +206,78 @@ pub(crate) const EDIT: &[Rule] = &[Rule {
     why: "say what shall run. Releases and Inventories are written by the operator alone",
 }];
 
+/// For the administrators of a namespace, aggregated into `admin`. Cluster policies are the platform team's.
+pub(crate) const ADMIN: &[Rule] = &[Rule {
+    groups: &["tidegate.io"],
+    resources: &["releasepolicies"],
+    verbs: &["create", "patch", "update", "delete", "deletecollection"],
+    why: "the rules of their own namespace. No policy here loosens a ClusterReleasePolicy",
+}];
+
+/// For people who approve; bound by the platform team, aggregated into nothing.
+pub(crate) const APPROVER: &[Rule] = &[
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &[
+            "applications",
+            "gitrepositories",
+            "releases",
+            "releasepolicies",
+            "approvals",
+        ],
+        verbs: &["get", "list", "watch"],
+        why: "see what waits, and for what",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["approvals"],
+        verbs: &["create", "delete"],
+        why: "approve in their own name, and take it back",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["applications"],
+        verbs: &["approve"],
+        why: "asked for by the admission policy: of which Applications",
+    },
+];
+
+/// For people on call; bound by the platform team, aggregated into nothing.
+pub(crate) const RELEASE_MANAGER: &[Rule] = &[
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &[
+            "applications",
+            "gitrepositories",
+            "releases",
+            "releasepolicies",
+            "approvals",
+            "overrides",
+            "freezes",
+        ],
+        verbs: &["get", "list", "watch"],
+        why: "see what waits, and for what",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["overrides", "freezes"],
+        verbs: &["create", "delete"],
+        why: "open gates for a while, stop releases, and take both back",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["applications"],
+        verbs: &["patch", "update"],
+        why: "write spec.suspend, the annotation of a rollback, labels",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["applications"],
+        verbs: &["override", "freeze", "suspend", "rollback", "relabel"],
+        why: "asked for by the admission policies: on which Applications",
+    },
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +293,9 @@ mod tests {
             APPLIER,
             VIEW,
             EDIT,
+            ADMIN,
+            APPROVER,
+            RELEASE_MANAGER,
         ];
         for rule in tables.into_iter().flatten() {
             let impersonates = rule.verbs.contains(&"impersonate");
@@ -220,9 +314,20 @@ mod tests {
                 .flatten()
                 .all(|rule| !rule.verbs.contains(&"impersonate"))
         );
-        for rule in [OPERATOR, TRUSTED, TENANT, OWN_NAMESPACE, PUBLIC, VIEW, EDIT]
-            .into_iter()
-            .flatten()
+        for rule in [
+            OPERATOR,
+            TRUSTED,
+            TENANT,
+            OWN_NAMESPACE,
+            PUBLIC,
+            VIEW,
+            EDIT,
+            ADMIN,
+            APPROVER,
+            RELEASE_MANAGER,
+        ]
+        .into_iter()
+        .flatten()
         {
             assert!(
                 !rule.groups.contains(&"*") && !rule.resources.contains(&"*"),
@@ -236,6 +341,23 @@ mod tests {
     fn among_tenants_no_secret_can_be_read_by_the_operator_itself() {
         let named = |rule: &&Rule| rule.resources.contains(&"secrets");
         assert!(OPERATOR.iter().chain(TENANT).filter(named).count() == 0);
+    }
+
+    /// Else whoever may edit an Application could give leave to its releases.
+    #[test]
+    fn what_is_aggregated_gives_no_say_about_releases() {
+        let verbs = ["approve", "override", "freeze", "suspend", "rollback", "relabel"];
+        let leave = ["approvals", "overrides", "freezes"];
+        for rule in [OPERATOR, VIEW, EDIT, ADMIN].into_iter().flatten() {
+            assert!(
+                !rule.verbs.iter().any(|v| verbs.contains(v)),
+                "{:?}",
+                rule.resources
+            );
+            let writes = rule.verbs.iter().any(|v| !["get", "list", "watch"].contains(v));
+            let of_leave = rule.resources.iter().any(|r| leave.contains(r));
+            assert!(!(writes && of_leave), "{:?}", rule.resources);
+        }
     }
 
     #[test]

@@ -4,18 +4,21 @@ use std::fmt::Write;
 
 use crate::generated::{Generated, HEADER};
 use crate::rbac::{
-    APPLIER, EDIT, OPERATOR, OWN_NAMESPACE, PUBLIC, Rule, TENANT, TENANT_WATCH, TRUSTED, VIEW,
+    ADMIN, APPLIER, APPROVER, EDIT, OPERATOR, OWN_NAMESPACE, PUBLIC, RELEASE_MANAGER, Rule, TENANT,
+    TENANT_WATCH, TRUSTED, VIEW,
 };
 
 const FOLDER: &str = "charts/tidegate/templates";
 
-/// Adds `clusterrole.yaml`, `role.yaml`, `role-public.yaml`, `role-tenants.yaml` and `clusterrole-aggregate.yaml`.
+/// Adds `clusterrole.yaml`, `role.yaml`, `role-public.yaml`, `role-tenants.yaml`, `clusterrole-aggregate.yaml` and
+/// `clusterrole-people.yaml`.
 pub(crate) fn add(files: &mut Generated) {
     files.add(format!("{FOLDER}/clusterrole.yaml"), cluster_roles());
     files.add(format!("{FOLDER}/role.yaml"), own_namespace());
     files.add(format!("{FOLDER}/role-public.yaml"), public());
     files.add(format!("{FOLDER}/role-tenants.yaml"), tenants());
     files.add(format!("{FOLDER}/clusterrole-aggregate.yaml"), aggregated());
+    files.add(format!("{FOLDER}/clusterrole-people.yaml"), people());
 }
 
 fn cluster_roles() -> String {
@@ -154,6 +157,33 @@ fn aggregated() -> String {
     );
     labels(&mut out, &["edit", "admin"]);
     rules(&mut out, EDIT);
+    out.push_str("---\n");
+    head(
+        &mut out,
+        "ClusterRole",
+        "{{ include \"tidegate.fullname\" . }}-admin",
+        false,
+    );
+    labels(&mut out, &["admin"]);
+    rules(&mut out, ADMIN);
+    out.push_str("{{- end }}\n");
+    out
+}
+
+/// Bound to nobody: who approves and who overrides is the platform team's to say.
+fn people() -> String {
+    let mut out = open("{{- if .Values.rbac.create }}");
+    for (index, (name, table)) in [("approver", APPROVER), ("release-manager", RELEASE_MANAGER)]
+        .into_iter()
+        .enumerate()
+    {
+        if index > 0 {
+            out.push_str("---\n");
+        }
+        let name = format!("{{{{ include \"tidegate.fullname\" . }}}}-{name}");
+        head(&mut out, "ClusterRole", &name, false);
+        rules(&mut out, table);
+    }
     out.push_str("{{- end }}\n");
     out
 }
@@ -231,6 +261,9 @@ pub(crate) fn markdown() -> String {
         ),
         ("People with `view`, `edit` or `admin`", VIEW),
         ("People with `edit` or `admin`", EDIT),
+        ("People with `admin`", ADMIN),
+        ("People with `<release>-approver`", APPROVER),
+        ("People with `<release>-release-manager`", RELEASE_MANAGER),
     ];
     let mut out = String::from("## Rights\n");
     for (title, rules) in tables {

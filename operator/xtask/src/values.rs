@@ -55,6 +55,8 @@ struct Values {
     service_account: ServiceAccount,
     /// Rights of the operator and of people.
     rbac: Rbac,
+    /// ValidatingAdmissionPolicies.
+    admission_policies: AdmissionPolicies,
     /// Many teams that do not trust each other.
     tenancy: Tenancy,
     /// Release policies.
@@ -158,6 +160,14 @@ struct Rbac {
 struct Policies {
     /// True: nothing of an Application that no policy binds is released.
     required: bool,
+}
+
+/// ValidatingAdmissionPolicies.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct AdmissionPolicies {
+    /// False: nobody guarantees who wrote an Approval or an Override, and so none of them counts.
+    create: bool,
 }
 
 /// Many teams that do not trust each other.

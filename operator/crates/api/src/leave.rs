@@ -33,6 +33,9 @@ use crate::policy::GateName;
 }]))]
 #[serde(rename_all = "camelCase")]
 pub struct ApprovalSpec {
+    /// Name of the Application that the Release is of. The API server asks for the verb `approve` on it.
+    #[schemars(length(min = 1, max = 253))]
+    pub application: String,
     /// Name of the Release, in the same namespace.
     #[schemars(length(min = 1, max = 253))]
     pub release: String,

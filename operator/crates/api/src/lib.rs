@@ -5,6 +5,7 @@
 //! Durations, cron lines and expressions stay strings here; `core` parses them, so that one malformed object
 //! stalls only itself.
 
+pub mod admission;
 pub mod application;
 pub mod condition;
 pub mod crds;

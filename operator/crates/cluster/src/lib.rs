@@ -3,6 +3,7 @@
 //! Owns the IO. May not decide: what to apply, whose an object is and how healthy it is come from `tidegate-core`,
 //! and nothing is mutated but by an `Approved<Plan>`. May not touch git, YAML or files other than a kubeconfig.
 
+pub mod admission;
 pub mod apply;
 pub mod call;
 pub mod connect;

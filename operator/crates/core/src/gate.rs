@@ -6,6 +6,7 @@
 
 mod after;
 mod approvals;
+mod authors;
 mod freeze;
 mod limits;
 mod overrides;
@@ -21,7 +22,9 @@ use tidegate_api::policy::{GateName, WhenWindowCloses};
 use tidegate_api::release::{Gate, GateDecision};
 
 pub use approvals::{ApprovalFacts, show as show_approvals};
+pub use freeze::stops as freeze_stops;
 pub use limits::uncounted;
+pub use overrides::is_about as override_is_about;
 pub use quarantine::{QUARANTINED, quarantined};
 pub use question::{AfterState, Asking, FreezeFacts, OverrideFacts, Question, RevisionFacts};
 

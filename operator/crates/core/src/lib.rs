@@ -5,6 +5,7 @@
 //! the clock or randomness; `deny.toml` and `clippy.toml` hold that.
 
 pub mod additions;
+pub mod admission;
 pub mod admit;
 pub mod apply_rule;
 pub mod backoff;

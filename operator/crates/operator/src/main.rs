@@ -2,6 +2,7 @@
 //!
 //! Owns settings and wiring. Decisions about releases belong in `core`.
 
+mod admission;
 mod application;
 mod calls;
 mod cli;

@@ -13,6 +13,8 @@ pub(crate) struct Metrics {
     drift: IntCounterVec,
     /// 1 while this replica may write.
     pub(crate) leader: IntGauge,
+    /// 1 while the API server is known to guarantee who makes Approvals and Overrides.
+    pub(crate) admission: IntGauge,
 }
 
 impl Metrics {
@@ -47,12 +49,17 @@ impl Metrics {
                 &["namespace", "application"],
             )?,
             leader: IntGauge::new("tidegate_leader", "1 while this replica may write")?,
+            admission: IntGauge::new(
+                "tidegate_admission_proven",
+                "1 while the API server is known to guarantee who makes Approvals and Overrides",
+            )?,
         };
         registry.register(Box::new(metrics.stages.clone()))?;
         registry.register(Box::new(metrics.reconciles.clone()))?;
         registry.register(Box::new(metrics.releases.clone()))?;
         registry.register(Box::new(metrics.drift.clone()))?;
         registry.register(Box::new(metrics.leader.clone()))?;
+        registry.register(Box::new(metrics.admission.clone()))?;
         Ok(metrics)
     }
 

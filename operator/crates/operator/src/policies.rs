@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_api::{Application, Approval, Freeze, Override};
+use tidegate_core::gate::freeze_stops;
 use tidegate_core::policy::{ApplicationFacts, CompiledPolicy, PolicyName};
-use tidegate_core::selector::{Labels, selects};
+use tidegate_core::selector::Labels;
 
 use crate::state::Operator;
 use crate::store::{Key, Store};
@@ -122,10 +123,7 @@ impl Policies {
 
     /// The Freezes that stop an Application: those of its namespace, and those of the operator's.
     pub(crate) fn freezes_of(&self, app: &ApplicationFacts, home: &str) -> Vec<(String, Arc<Freeze>)> {
-        let stops = |key: &Key, freeze: &Freeze| {
-            (key.namespace == app.namespace || key.namespace == home)
-                && selects(freeze.spec.selector.as_ref(), &app.labels)
-        };
+        let stops = |key: &Key, freeze: &Freeze| freeze_stops(&freeze.spec, &key.namespace, home, app);
         let keys = self.freezes.keys(stops);
         let mut found: Vec<_> = keys
             .into_iter()

@@ -18,7 +18,7 @@ use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::state::{Again, Operator};
 use crate::store::Key;
-use crate::{application, logging, policy_status, source, targets, wiring};
+use crate::{admission, application, logging, policy_status, source, targets, wiring};
 
 /// Why the process ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -86,6 +86,7 @@ async fn operate(settings: RunSettings) -> Result<(), Error> {
         stop.clone(),
     ));
     tasks.spawn(wiring::follow_leadership(operator.clone(), stop.clone()));
+    tasks.spawn(admission::keep_proving(operator.clone(), stop.clone()));
     tasks.spawn(targets::refresh(operator.clone(), stop.clone()));
     tasks.spawn(wiring::refresh_kinds(operator.clone(), stop.clone()));
     tasks.spawn(work_on_policies(operator.clone(), stop.clone()));

@@ -22,6 +22,9 @@ pub(crate) struct RunSettings {
     /// Name of this installation: the value of the label and the first part of the owner annotation on every object.
     #[arg(long, default_value = "tidegate")]
     pub(crate) installation: String,
+    /// Prefix of the names of the chart's objects: by it the chart's admission policies are found.
+    #[arg(long, default_value = "tidegate")]
+    pub(crate) chart_name: String,
     /// Directory of the git mirrors; kept between starts it saves the first clone.
     #[arg(long, default_value = "/var/cache/tidegate")]
     pub(crate) cache_dir: PathBuf,

@@ -21,6 +21,7 @@ use tidegate_core::policy::PolicyName;
 use tidegate_git::{GitPool, Keyring, Remote, Revision, Verified};
 use tokio::time::Instant;
 
+use crate::admission::Admission;
 use crate::application::AppState;
 use crate::application::sets::Sets;
 use crate::metrics::Metrics;
@@ -119,6 +120,7 @@ pub(crate) struct Operator {
     pub(crate) standings: Standings,
     pub(crate) policies: Policies,
     pub(crate) sets: Sets,
+    pub(crate) admission: Admission,
     pub(crate) application_queue: Queue<Key>,
     pub(crate) repository_queue: Queue<Key>,
     pub(crate) policy_queue: Queue<PolicyName>,

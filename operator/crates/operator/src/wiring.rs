@@ -21,6 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::admission::Admission;
 use crate::application::sets::Sets;
 use crate::key;
 use crate::metrics::Metrics;
@@ -102,6 +103,7 @@ pub(crate) async fn assemble(
         standings: Standings::default(),
         policies: Policies::new(),
         sets: Sets::default(),
+        admission: Admission::new(clients.clone()),
         application_queue: Queue::new(),
         repository_queue: Queue::new(),
         policy_queue: Queue::new(),

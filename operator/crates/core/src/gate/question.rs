@@ -65,6 +65,8 @@ pub struct Question<'a> {
     pub quarantined: &'a [Quarantined],
     /// Why names in Approvals, Overrides and Freezes are not to be trusted now; `None` when the API server guarantees them.
     pub unguarded: Option<&'a str>,
+    /// Since when it does: what was made before does not count.
+    pub guarded_since: Option<Timestamp>,
 }
 
 impl<'a> Question<'a> {
@@ -91,6 +93,7 @@ impl<'a> Question<'a> {
             after,
             quarantined: &[],
             unguarded: None,
+            guarded_since: None,
         }
     }
 }
@@ -135,6 +138,8 @@ pub struct OverrideFacts {
 pub struct FreezeFacts {
     /// Its name.
     pub name: String,
+    /// Whether it stands in the operator's namespace, and so stops the Applications of all.
+    pub everywhere: bool,
     /// What it says.
     pub spec: FreezeSpec,
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use tidegate_api::application::Quarantined;
-use tidegate_api::{Application, Approval, Override, Suspend};
+use tidegate_api::{Application, Approval, Suspend};
 use tidegate_core::gate::{
     self, AfterState, ApprovalFacts, Approved, Asking, Decision, FreezeFacts, OverrideFacts, Question,
-    RevisionFacts, uncounted,
+    RevisionFacts, override_is_about, uncounted,
 };
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
@@ -40,6 +40,7 @@ pub(crate) struct Facts {
     pub(crate) after: BTreeMap<(PolicyName, usize), AfterState>,
     pub(crate) quarantined: Vec<Quarantined>,
     pub(crate) unguarded: Option<String>,
+    pub(crate) guarded_since: Option<Timestamp>,
 }
 
 impl Facts {
@@ -51,25 +52,29 @@ impl Facts {
         inventory: Option<&InventorySet>,
     ) -> Self {
         let status = app.status.as_ref();
+        let guard = operator.admission.state();
         let application = operator.policies.facts(key, app.metadata.labels.as_ref());
         let freezes = operator
             .policies
             .freezes_of(&application, &operator.settings.namespace);
         Self {
             policies: operator.policies.binding(&application),
+            overrides: overrides(operator, &application),
             application,
             applied: inventory.map_or(0, |set| set.kept().count()),
             require_policy: operator.settings.require_policy,
             suspend: app.spec.suspend.clone(),
-            overrides: overrides(operator, key),
             freezes: freezes
                 .into_iter()
                 .map(|(name, freeze)| FreezeFacts {
                     name,
+                    everywhere: freeze.metadata.namespace.as_deref() == Some(&operator.settings.namespace),
                     spec: freeze.spec.clone(),
                 })
                 .collect(),
             quarantined: status.map(|s| s.quarantined.clone()).unwrap_or_default(),
+            unguarded: guard.why_not,
+            guarded_since: guard.since,
             ..Self::default()
         }
     }
@@ -124,19 +129,16 @@ impl Facts {
             after: &self.after,
             quarantined: &self.quarantined,
             unguarded: self.unguarded.as_deref(),
+            guarded_since: self.guarded_since,
         }
     }
 }
 
 /// The Overrides of an Application: those of its namespace, and those of the operator's that name it.
-fn overrides(operator: &Operator, key: &Key) -> Vec<OverrideFacts> {
+fn overrides(operator: &Operator, application: &ApplicationFacts) -> Vec<OverrideFacts> {
     let home = &operator.settings.namespace;
-    let of = |at: &Key, over: &Override| match &over.spec.namespace {
-        None => at.namespace == key.namespace,
-        Some(namespace) => *namespace == key.namespace && at.namespace == *home,
-    };
     let mut found: Vec<OverrideFacts> = operator.policies.overrides.gather(|at, over| {
-        (over.spec.application == key.name && of(at, over)).then(|| OverrideFacts {
+        override_is_about(&over.spec, &at.namespace, home, application).then(|| OverrideFacts {
             name: at.name.clone(),
             created: created(over.metadata.creation_timestamp.as_ref()),
             spec: over.spec.clone(),

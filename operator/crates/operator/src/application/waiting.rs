@@ -2,6 +2,7 @@
 //! it is in the cluster; what ran before is kept.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_api::release::{ApprovalShown, Gate, GateDecision, Phase, PlanSummary, Trigger};
@@ -89,6 +90,7 @@ pub(crate) async fn hold(
     trigger: Trigger,
 ) -> Result<Again, String> {
     let on = closed(&said.gates);
+    let named = state.waiting.is_some();
     let open = taken(turn, state, rendered, said, trigger).await?;
     open.turn(Phase::Waiting, &wait.why, Timestamp::now());
     release::write(turn.operator, turn.key, open).await?;
@@ -103,6 +105,10 @@ pub(crate) async fn hold(
     };
     relations::hold(turn, state, progress);
     turn.operator.note_waiting(turn.key, on);
+    if !named {
+        // Asked again by its name, the gates say how it is approved.
+        return Ok(Again::after(Duration::ZERO));
+    }
     Ok(wait.again.map_or(Again::Never, Again::at))
 }
 

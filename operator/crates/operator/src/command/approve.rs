@@ -66,6 +66,7 @@ pub(crate) async fn run(args: Args) -> Result<(), Failure> {
     }
     let who = who::ask(&cluster).await?;
     let spec = ApprovalSpec {
+        application: release.spec.application.clone(),
         release: name.clone(),
         plan_digest: digest.clone(),
         approver: who.name.clone(),

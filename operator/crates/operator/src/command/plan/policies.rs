@@ -165,6 +165,7 @@ async fn freezes(
         .into_iter()
         .map(|freeze| FreezeFacts {
             name: freeze.metadata.name.unwrap_or_default(),
+            everywhere: freeze.metadata.namespace.as_deref() == Some(home),
             spec: freeze.spec,
         })
         .collect()
