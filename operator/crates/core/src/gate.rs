@@ -20,6 +20,7 @@ use tidegate_api::Suspend;
 use tidegate_api::policy::{GateName, WhenWindowCloses};
 use tidegate_api::release::{Gate, GateDecision};
 
+pub use after::stage_name;
 pub use approvals::{ApprovalFacts, show as show_approvals};
 pub use quarantine::{QUARANTINED, quarantined};
 pub use question::{AfterState, Asking, FreezeFacts, OverrideFacts, Question, RevisionFacts};

@@ -17,6 +17,7 @@ mod keeping;
 mod newest;
 mod outcome;
 mod part;
+mod promotion;
 mod reconcile;
 mod rehearse;
 mod relations;
@@ -45,6 +46,7 @@ use tidegate_core::fights::Fights;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
+use tidegate_core::soak::Settled;
 use tidegate_core::standing::Place;
 use tidegate_core::status::Progress;
 
@@ -78,6 +80,10 @@ pub(crate) struct AppState {
     pub(crate) reached: Option<(Place, Option<i64>)>,
     /// Somebody asked for a release that has to wait: it is not forgotten.
     pub(crate) asked: bool,
+    /// The newest commit that makes what runs, while it is not in the log of the status.
+    pub(crate) unlogged: Option<Settled>,
+    /// What became of the commit in the Applications that go before.
+    pub(crate) promotion: promotion::Promotion,
     /// The release that is not finished yet.
     pub(crate) open: Option<release::Open>,
     /// The release that a gate holds.
