@@ -23,6 +23,7 @@ mod kept_sets;
 mod kinds_change;
 mod order;
 mod output;
+mod promotion;
 mod recreate;
 mod refusals;
 mod releases;

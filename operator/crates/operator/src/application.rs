@@ -32,6 +32,7 @@ mod turn;
 mod verify;
 mod waiting;
 
+pub(crate) use promotion::Look;
 pub(crate) use reconcile::reconcile;
 pub(crate) use release::label_value;
 

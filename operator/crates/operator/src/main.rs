@@ -17,6 +17,7 @@ mod run;
 mod settings;
 mod signatures;
 mod source;
+mod stages;
 mod standings;
 mod state;
 mod store;

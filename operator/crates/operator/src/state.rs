@@ -27,6 +27,7 @@ use crate::metrics::Metrics;
 use crate::policies::Policies;
 use crate::queue::Queue;
 use crate::settings::RunSettings;
+use crate::stages::Stages;
 use crate::standings::Standings;
 use crate::store::{Key, Store};
 use crate::target::Target;
@@ -115,6 +116,7 @@ pub(crate) struct Operator {
     pub(crate) repositories: Store<GitRepository>,
     pub(crate) sources: Store<Source>,
     pub(crate) standings: Standings,
+    pub(crate) stages: Stages,
     pub(crate) policies: Policies,
     pub(crate) sets: Sets,
     pub(crate) application_queue: Queue<Key>,

@@ -29,6 +29,7 @@ use crate::policy_feeds::{on_approval, on_cluster_policy, on_freeze, on_namespac
 use crate::queue::Queue;
 use crate::settings::RunSettings;
 use crate::source::requested_at;
+use crate::stages::Stages;
 use crate::standings::Standings;
 use crate::state::Operator;
 use crate::store::{Key, Store};
@@ -98,6 +99,7 @@ pub(crate) async fn assemble(
         repositories: Store::new(),
         sources: Store::new(),
         standings: Standings::default(),
+        stages: Stages::default(),
         policies: Policies::new(),
         sets: Sets::default(),
         application_queue: Queue::new(),

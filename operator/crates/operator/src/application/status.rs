@@ -104,7 +104,7 @@ pub(crate) async fn write(
             observed,
             revision: &revision,
             phase: &phase,
-            note: &state.kept.line(),
+            note: &note(state),
             source: &source,
             now: Timestamp::now(),
         },
@@ -128,6 +128,16 @@ pub(crate) async fn write(
                 .application_queue
                 .add_at(key.clone(), tokio::time::Instant::now() + STATUS_RETRY);
         }
+    }
+}
+
+/// What is said besides, while all else is done.
+fn note(state: &AppState) -> String {
+    let kept = state.kept.line();
+    match &state.promotion.follows {
+        None => kept,
+        Some(follows) if kept.is_empty() => follows.clone(),
+        Some(follows) => format!("{follows}; {kept}"),
     }
 }
 

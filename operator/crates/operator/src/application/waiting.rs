@@ -40,6 +40,7 @@ pub(crate) async fn consult(
     supersede_other(turn, state, rendered).await?;
     let now = Timestamp::now();
     let mut facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
+    facts.after.clone_from(&state.promotion.states);
     if facts.policies.is_empty() {
         facts.revision.commit.clone_from(&turn.source.revision.commit);
     } else {
