@@ -5,6 +5,7 @@
 //! the clock or randomness; `deny.toml` and `clippy.toml` hold that.
 
 pub mod additions;
+pub mod addresses;
 pub mod admit;
 pub mod apply_rule;
 pub mod backoff;
@@ -47,5 +48,6 @@ pub mod standing;
 pub mod status;
 pub mod strip;
 pub mod takeover;
+pub mod verification;
 pub mod wave;
 pub mod windows;

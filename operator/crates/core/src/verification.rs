@@ -91,6 +91,8 @@ pub struct Watch {
     pub began: Timestamp,
     /// Since when all of it has held.
     pub good_since: Option<Timestamp>,
+    /// True once something did not hold.
+    pub broken: bool,
 }
 
 impl Watch {
@@ -99,12 +101,14 @@ impl Watch {
         Self {
             began: now,
             good_since: None,
+            broken: false,
         }
     }
 
     /// Health was lost: the time begins anew.
     pub fn lose(&mut self) {
         self.good_since = None;
+        self.broken = true;
     }
 }
 
@@ -132,6 +136,15 @@ pub fn judge(checks: &Checks, watch: &mut Watch, round: &[Measured], now: Timest
     let wrong = wrong(round);
     let end = watch.began.checked_add(checks.timeout).unwrap_or(Timestamp::MAX);
     let Some(wrong) = wrong else {
+        if watch.broken && watch.good_since.is_none() && now >= end {
+            return Verdict::Failed {
+                message: format!(
+                    "it did not stay healthy for {} within {}",
+                    human(checks.stable_for),
+                    human(checks.timeout)
+                ),
+            };
+        }
         let since = *watch.good_since.get_or_insert(now);
         let stable = since.checked_add(checks.stable_for).unwrap_or(Timestamp::MAX);
         if now >= stable {
@@ -145,7 +158,7 @@ pub fn judge(checks: &Checks, watch: &mut Watch, round: &[Measured], now: Timest
             ),
         };
     };
-    watch.good_since = None;
+    watch.lose();
     if now >= end {
         return Verdict::Failed {
             message: format!(

@@ -1,6 +1,7 @@
 //! Controller of `Application`: one reconcile reads as the way of a commit. Decisions are `core`'s.
 
 mod act;
+mod checks;
 mod commits;
 mod deny;
 mod desired;
@@ -95,6 +96,8 @@ pub(crate) struct AppState {
     pub(crate) commits: Option<commits::KnownCommits>,
     /// The record of a refused commit that could not be written whole yet.
     pub(crate) denying: Option<release::Open>,
+    /// How far the open release is with the checks of policies.
+    pub(crate) watching: Option<checks::Watching>,
     /// What keeps the newest commit from being looked at or applied; it goes before `progress`.
     pub(crate) obstacle: Option<Progress>,
     /// Where the newest release stands.

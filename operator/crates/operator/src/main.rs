@@ -23,6 +23,7 @@ mod state;
 mod store;
 mod target;
 mod targets;
+mod verification;
 mod wiring;
 
 use std::process::ExitCode;

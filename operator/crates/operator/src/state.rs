@@ -32,6 +32,7 @@ use crate::standings::Standings;
 use crate::store::{Key, Store};
 use crate::target::Target;
 use crate::targets::Targets;
+use crate::verification::Checker;
 
 /// A source that was fetched in this process: its mirror has the revision.
 #[derive(Clone)]
@@ -117,6 +118,7 @@ pub(crate) struct Operator {
     pub(crate) sources: Store<Source>,
     pub(crate) standings: Standings,
     pub(crate) stages: Stages,
+    pub(crate) checker: Checker,
     pub(crate) policies: Policies,
     pub(crate) sets: Sets,
     pub(crate) application_queue: Queue<Key>,

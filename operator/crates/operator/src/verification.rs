@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ pub(crate) struct Checker {
     agent: Agent,
     turns: Arc<Semaphore>,
     rounds: Mutex<HashMap<Key, Slot>>,
+    numbers: AtomicU64,
 }
 
 /// The checks of one Application.
@@ -41,7 +43,8 @@ pub(crate) struct Checker {
 struct Slot {
     /// The release that they are about.
     release: String,
-    under_way: bool,
+    /// The round that is under way.
+    under_way: Option<u64>,
     last: Option<Round>,
 }
 
@@ -85,6 +88,7 @@ impl Checker {
             agent: Agent::with_parts(config, DefaultConnector::default(), resolver),
             turns: Arc::new(Semaphore::new(AT_ONCE)),
             rounds: Mutex::default(),
+            numbers: AtomicU64::new(1),
         }
     }
 
@@ -104,7 +108,9 @@ impl Checker {
         self.lock().remove(key);
     }
 
-    fn begin(&self, about: &About) -> bool {
+    /// Number of the round that begins; `None` while one is under way.
+    fn begin(&self, about: &About) -> Option<u64> {
+        let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let mut rounds = self.lock();
         let slot = rounds.entry(about.key.clone()).or_default();
         if slot.release != about.release {
@@ -113,14 +119,18 @@ impl Checker {
                 ..Slot::default()
             };
         }
-        !std::mem::replace(&mut slot.under_way, true)
+        if slot.under_way.is_some() {
+            return None;
+        }
+        slot.under_way = Some(number);
+        Some(number)
     }
 
-    fn end(&self, about: &About, measured: Vec<Measured>) {
+    fn end(&self, about: &About, number: u64, measured: Vec<Measured>) {
         let mut rounds = self.lock();
         let slot = rounds.get_mut(&about.key);
-        if let Some(slot) = slot.filter(|slot| slot.release == about.release) {
-            slot.under_way = false;
+        if let Some(slot) = slot.filter(|slot| slot.under_way == Some(number)) {
+            slot.under_way = None;
             slot.last = Some(Round {
                 at: Timestamp::now(),
                 measured,
@@ -131,9 +141,9 @@ impl Checker {
 
 /// Begins a round unless one is under way; its end wakes the Application.
 pub(crate) fn ask(operator: &Arc<Operator>, about: &About, checks: &Checks) {
-    if !operator.checker.begin(about) {
+    let Some(number) = operator.checker.begin(about) else {
         return;
-    }
+    };
     let (operator, about, checks) = (operator.clone(), about.clone(), checks.clone());
     tokio::spawn(async move {
         let asked = checks.metrics.into_iter().map(Check::Metric);
@@ -149,7 +159,7 @@ pub(crate) fn ask(operator: &Arc<Operator>, about: &About, checks: &Checks) {
                 wrong: Some(format!("could not be made: {error}; this is a bug, please report it")),
             }));
         }
-        operator.checker.end(&about, measured);
+        operator.checker.end(&about, number, measured);
         operator.application_queue.add(about.key);
     });
 }
