@@ -33,4 +33,5 @@ mod stage;
 mod takeover;
 mod targets;
 mod tenancy;
+mod verification;
 mod windows;

@@ -31,8 +31,11 @@ impl Line {
 
     /// Makes the policy, then the Applications: production is bound before it is looked at.
     async fn start(&self, staging: &str) -> Result<()> {
-        self.policy(&format!("{{application: {{name: {staging}}}, soak: {}s}}", SOAK.as_secs()))
-            .await?;
+        self.policy(&format!(
+            "{{application: {{name: {staging}}}, soak: {}s}}",
+            SOAK.as_secs()
+        ))
+        .await?;
         self.application("staging", "staging", "").await?;
         self.application("production", "production", "").await
     }
@@ -139,7 +142,11 @@ async fn three_commits_go_through_staging_and_one_of_production_alone_passes() -
     apps.runs("production", &first).await?;
     let release = line.succeeded(&first).await?;
     let gate = gate(&release);
-    assert_eq!((&gate["decision"], &gate["policy"]), (&json!("Open"), &json!("ReleasePolicy/staging-first")), "{release}");
+    assert_eq!(
+        (&gate["decision"], &gate["policy"]),
+        (&json!("Open"), &json!("ReleasePolicy/staging-first")),
+        "{release}"
+    );
     assert!(
         time(&release["status"]["times"]["approved"]) >= soaked,
         "not before {soaked}: {release}"
@@ -149,7 +156,11 @@ async fn three_commits_go_through_staging_and_one_of_production_alone_passes() -
     let ns = &apps.shop.ns;
     let failed = format!("failed in {ns}/staging");
     let app = line.waits(&[&failed, "ImagePullBackOff"]).await?;
-    assert_eq!(condition(&app, "Ready")["status"], "True", "what runs is good: {app}");
+    assert_eq!(
+        condition(&app, "Ready")["status"],
+        "True",
+        "what runs is good: {app}"
+    );
     assert_eq!(apps.value("live").await?, "1");
 
     let third = line.both("3", "").await?;
@@ -286,15 +297,19 @@ async fn a_stage_of_another_namespace_is_waited_for_and_health_that_is_lost_begi
     let path = format!("/apis/tidegate.io/v1alpha1/namespaces/{there}/applications/staging");
     let log = |wanted: bool| {
         let (path, first) = (&path, &first);
-        wait::until(STEP, "what the stage's log says of its health", move || async move {
-            let app = apps.shop.read(path).await.map_err(|e| e.to_string())?;
-            let entry = observed(&app, first);
-            if entry["commit"] == *first.as_str() && entry["healthySince"].is_string() == wanted {
-                Ok(entry)
-            } else {
-                Err(app["status"].to_string())
-            }
-        })
+        wait::until(
+            STEP,
+            "what the stage's log says of its health",
+            move || async move {
+                let app = apps.shop.read(path).await.map_err(|e| e.to_string())?;
+                let entry = observed(&app, first);
+                if entry["commit"] == *first.as_str() && entry["healthySince"].is_string() == wanted {
+                    Ok(entry)
+                } else {
+                    Err(app["status"].to_string())
+                }
+            },
+        )
     };
     let before = log(true).await?;
     line.waits(&["is healthy in", "for 24h at"]).await?;

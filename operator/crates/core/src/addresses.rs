@@ -104,9 +104,7 @@ impl Net {
                 base.to_bits() & mask == address.to_bits() & mask
             }
             (IpAddr::V6(base), IpAddr::V6(address)) => {
-                let mask = u128::MAX
-                    .checked_shl(128 - u32::from(self.bits))
-                    .unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.bits)).unwrap_or(0);
                 base.to_bits() & mask == address.to_bits() & mask
             }
             _ => false,
@@ -227,7 +225,16 @@ mod tests {
 
     #[test]
     fn what_is_neither_is_named() {
-        for rule in ["", "*", "http://x", "10.0.0.0/33", "a..b", "10.0.0", "x:80", "*svc"] {
+        for rule in [
+            "",
+            "*",
+            "http://x",
+            "10.0.0.0/33",
+            "a..b",
+            "10.0.0",
+            "x:80",
+            "*svc",
+        ] {
             let read = Addresses::read(&[rule.to_owned()]);
             assert!(read.is_err(), "{rule:?}: {read:?}");
         }

@@ -244,11 +244,7 @@ fn circle_line(way: &[String]) -> String {
 
 /// The shortest way from an Application back to itself, both ends included. `next` says for whom one waits; at most
 /// `max` Applications are looked at.
-pub fn circle(
-    start: &str,
-    max: usize,
-    mut next: impl FnMut(&str) -> Vec<String>,
-) -> Option<Vec<String>> {
+pub fn circle(start: &str, max: usize, mut next: impl FnMut(&str) -> Vec<String>) -> Option<Vec<String>> {
     let mut from: BTreeMap<String, String> = BTreeMap::new();
     let mut queue = std::collections::VecDeque::from([start.to_owned()]);
     while let Some(here) = queue.pop_front() {

@@ -58,12 +58,7 @@ pub fn running<'a>(status: &'a ApplicationStatus, bringing: Option<&'a str>) -> 
 
 /// Brings the log to what is known now. `unlogged` is the newest commit that makes the same as the one that runs: it is
 /// entered only when something else takes its place, so that a commit which changes nothing is not written down at once.
-pub fn note(
-    log: &mut Vec<ObservedCommit>,
-    unlogged: &mut Option<Settled>,
-    runs: &Runs<'_>,
-    now: Timestamp,
-) {
+pub fn note(log: &mut Vec<ObservedCommit>, unlogged: &mut Option<Settled>, runs: &Runs<'_>, now: Timestamp) {
     let mut late = None;
     for entry in log.iter_mut() {
         if runs.digest == Some(entry.digest.as_str()) {
@@ -148,8 +143,11 @@ fn enter(
 fn dispensable(log: &[ObservedCommit]) -> usize {
     let time = |e: &ObservedCommit| e.soaked.as_ref().map_or(0, |s| seconds(&s.from, &s.until));
     let old = log.len().saturating_sub(1);
-    let outlasted =
-        (0..old).find(|at| log[at + 1..old].iter().any(|newer| time(newer) >= time(&log[*at])));
+    let outlasted = (0..old).find(|at| {
+        log[at + 1..old]
+            .iter()
+            .any(|newer| time(newer) >= time(&log[*at]))
+    });
     outlasted.unwrap_or_else(|| (0..old).min_by_key(|at| time(&log[*at])).unwrap_or(0))
 }
 

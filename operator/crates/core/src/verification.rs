@@ -153,9 +153,7 @@ pub fn judge(checks: &Checks, watch: &mut Watch, round: &[Measured], now: Timest
         // What holds at last is not cut off in the middle of its time.
         return Verdict::Wait {
             until: stable,
-            message: format!(
-                "everything is healthy, and all checks must hold until {stable}"
-            ),
+            message: format!("everything is healthy, and all checks must hold until {stable}"),
         };
     };
     watch.lose();
@@ -253,7 +251,10 @@ fn values(body: &[u8]) -> Result<Vec<f64>, String> {
             }
             series.iter().map(|one| number(&one["value"])).collect()
         }
-        Some(other) => Err(format!("the query makes a {}; it must make numbers", shorten(other, 20))),
+        Some(other) => Err(format!(
+            "the query makes a {}; it must make numbers",
+            shorten(other, 20)
+        )),
         None => Err(odd()),
     }
 }

@@ -261,12 +261,7 @@ impl GitPool {
     ///
     /// # Errors
     /// [`Error::MirrorLost`] if it is not in the mirror.
-    pub async fn revision(
-        &self,
-        remote: &Remote,
-        commit: &str,
-        reference: &str,
-    ) -> Result<Revision, Error> {
+    pub async fn revision(&self, remote: &Remote, commit: &str, reference: &str) -> Result<Revision, Error> {
         let (id, reference) = (oid(commit)?, reference.to_owned());
         self.read(remote, move |dir, url| {
             let mirror = snapshot::open(dir, url)?;

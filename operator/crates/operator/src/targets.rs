@@ -62,7 +62,9 @@ impl ClusterName {
 
 /// Clients of a cluster that is only read, and not acted on: its kinds are not watched.
 pub(crate) async fn clients(operator: &Operator, name: &ClusterName) -> Result<Clients, String> {
-    let text = kubeconfig_text(operator, name).await.map_err(Trouble::into_cause)?;
+    let text = kubeconfig_text(operator, name)
+        .await
+        .map_err(Trouble::into_cause)?;
     let value = parse(&text).map_err(|cause| format!("{name}: {cause}"))?;
     let clients = Clients::to(value, operator.targets.metrics.clone()).await;
     clients.map_err(|error| format!("{name}: {error}"))
@@ -288,11 +290,8 @@ async fn kubeconfig_text(operator: &Operator, name: &ClusterName) -> Result<Vec<
         Class::Terminal => Trouble::Gone(format!("{name}: {error}")),
         _ => Trouble::Unreachable(format!("{name}: {error}")),
     })?;
-    let mut data = data.ok_or_else(|| {
-        Trouble::Gone(format!(
-            "{name} does not exist; create it or correct kubeConfig"
-        ))
-    })?;
+    let mut data =
+        data.ok_or_else(|| Trouble::Gone(format!("{name} does not exist; create it or correct kubeConfig")))?;
     let keys: Vec<&str> = match &secret.key {
         Some(key) => vec![key],
         None => vec!["kubeconfig", "value"],

@@ -99,7 +99,9 @@ impl Checker {
     /// The newest round about a release.
     pub(crate) fn last(&self, about: &About) -> Option<Round> {
         let rounds = self.lock();
-        let slot = rounds.get(&about.key).filter(|slot| slot.release == about.release)?;
+        let slot = rounds
+            .get(&about.key)
+            .filter(|slot| slot.release == about.release)?;
         slot.last.clone()
     }
 
@@ -156,7 +158,9 @@ pub(crate) fn ask(operator: &Arc<Operator>, about: &About, checks: &Checks) {
         for answer in answers {
             measured.push(answer.await.unwrap_or_else(|error| Measured {
                 what: "a check".to_owned(),
-                wrong: Some(format!("could not be made: {error}; this is a bug, please report it")),
+                wrong: Some(format!(
+                    "could not be made: {error}; this is a bug, please report it"
+                )),
             }));
         }
         operator.checker.end(&about, number, measured);
@@ -277,7 +281,8 @@ fn roots() -> &'static RootCerts {
     static ROOTS: OnceLock<RootCerts> = OnceLock::new();
     ROOTS.get_or_init(|| {
         let found = rustls_native_certs::load_native_certs();
-        let owned = |der: &rustls_pki_types::CertificateDer<'_>| Certificate::from_der(der.as_ref()).to_owned();
+        let owned =
+            |der: &rustls_pki_types::CertificateDer<'_>| Certificate::from_der(der.as_ref()).to_owned();
         let certs: Vec<_> = found.certs.iter().map(owned).collect();
         RootCerts::new_with_certs(&certs)
     })

@@ -67,8 +67,8 @@ pub(crate) async fn assemble(
     metrics: Metrics,
     stop: &CancellationToken,
 ) -> Result<Arc<Operator>, String> {
-    let addresses = Addresses::read(&settings.check_addresses)
-        .map_err(|e| format!("--check-addresses: {e}"))?;
+    let addresses =
+        Addresses::read(&settings.check_addresses).map_err(|e| format!("--check-addresses: {e}"))?;
     let key = key::load(clients.request.clone(), &settings.namespace).await?;
     let connection = Connection {
         lease: lease.clone(),

@@ -46,7 +46,10 @@ fn answer(
         Some(AfterState::Earned { since }) => Line::open(
             policy,
             gate,
-            format!("{shown} has been healthy in {stage} for {}, since {since}", after.soak),
+            format!(
+                "{shown} has been healthy in {stage} for {}, since {since}",
+                after.soak
+            ),
             None,
         ),
         // Its time passed since the facts were gathered.

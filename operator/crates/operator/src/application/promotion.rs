@@ -10,7 +10,8 @@ use tidegate_api::policy::{After, GateName};
 use tidegate_core::gate::stage_name;
 use tidegate_core::policy::PolicyName;
 use tidegate_core::promotion::{
-    self, Candidate, Sight, Stage, States, Wanted, all_earned, circle, earned_commits, follow, follow_line, judge,
+    self, Candidate, Sight, Stage, States, Wanted, all_earned, circle, earned_commits, follow, follow_line,
+    judge,
 };
 use tidegate_core::soak::Shown;
 use tidegate_core::status::Progress;
@@ -223,7 +224,11 @@ fn when(legs: &[Leg], now: Timestamp) -> Again {
     let soaked = legs.iter().filter_map(next).min();
     let far = legs.iter().any(|leg| leg.far);
     let again = soaked.map_or(Again::Never, Again::at);
-    if far { again.sooner(Again::after(FAR)) } else { again }
+    if far {
+        again.sooner(Again::after(FAR))
+    } else {
+        again
+    }
 }
 
 fn legs(turn: &Turn<'_>) -> Vec<Leg> {
@@ -245,7 +250,10 @@ fn legs(turn: &Turn<'_>) -> Vec<Leg> {
         return legs;
     };
     // Whoever goes in it is waited for: one of them may break it.
-    let on = way.iter().filter_map(|name| key(name)).filter(|on| on != turn.key);
+    let on = way
+        .iter()
+        .filter_map(|name| key(name))
+        .filter(|on| on != turn.key);
     operator.standings.ask(turn.key, |_| ((), on.collect()));
     for leg in legs.iter_mut().filter(|leg| way.get(1) == Some(&leg.stage.name)) {
         leg.stage.sight = Sight::Circle(way.clone());
@@ -348,7 +356,9 @@ fn near(operator: &Operator, view: &View, stage: &Key) -> Look {
 
 /// A circle is said whatever there is to release.
 fn say_circle(legs: &[Leg], state: &mut AppState) {
-    let circle = legs.iter().find(|leg| matches!(leg.stage.sight, Sight::Circle(_)));
+    let circle = legs
+        .iter()
+        .find(|leg| matches!(leg.stage.sight, Sight::Circle(_)));
     let Some(leg) = circle else { return };
     let never = judge(&leg.stage, &Wanted::default(), leg.soak, Timestamp::UNIX_EPOCH);
     if let tidegate_core::gate::AfterState::Never { message } = never {

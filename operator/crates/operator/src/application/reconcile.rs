@@ -273,7 +273,11 @@ async fn follow(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Res
     let acted = look_and_act(&turn, state, edits).await?;
     // All of it runs: the next look is at what comes after it.
     let through = state.at.is_some() && relations::is_settled(state);
-    let next = if through { Again::after(Duration::ZERO) } else { Again::Never };
+    let next = if through {
+        Again::after(Duration::ZERO)
+    } else {
+        Again::Never
+    };
     Ok(acted.sooner(again).sooner(next))
 }
 

@@ -144,7 +144,10 @@ fn note(state: &AppState) -> String {
 /// Keeps the log of the commits that ran here. A set whose release failed earns nothing, however healthy it is later.
 fn keep_log(status: &mut ApplicationStatus, state: &mut AppState, observed: Option<&Observed>) {
     let failed = status.display.phase == Phase::Failed.as_str();
-    let place = state.at.as_ref().filter(|_| !failed && relations::is_settled(state));
+    let place = state
+        .at
+        .as_ref()
+        .filter(|_| !failed && relations::is_settled(state));
     let settled = place.map(|place| Settled {
         commit: place.commit.clone(),
         shown: place.shown.clone(),
