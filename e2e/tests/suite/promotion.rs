@@ -10,6 +10,7 @@ use tidegate_e2e::{Result, wait};
 
 use crate::apps::Apps;
 use crate::stage::{STEP, Shop, condition, deployment, fragile, map, text};
+use crate::targets::{far, far_account, give};
 
 /// What staging must have been healthy for.
 const SOAK: Duration = Duration::from_secs(4);
@@ -204,6 +205,8 @@ async fn production_follows_the_newest_commit_that_has_earned_it() -> Result<()>
     line.suspend("production", Value::Null).await?;
     let release = line.succeeded(&second).await?;
     assert_eq!(gate(&release)["decision"], "Open", "{release}");
+    let message = text(&release["status"]["display"]["message"]);
+    assert!(message.contains(&format!("follows master@{}", &second[..8])), "{message}");
     line.waits(&["failed in", &third[..8]]).await?;
     assert_eq!(apps.value("live").await?, "2", "the older one, not the newest");
 
@@ -327,4 +330,52 @@ async fn a_stage_of_another_namespace_is_waited_for_and_health_that_is_lost_begi
         }
     };
     wait::until(STEP, "the soak to begin anew", anew).await
+}
+
+#[tokio::test]
+async fn a_stage_of_another_cluster_is_read_there_and_one_that_does_not_answer_holds() -> Result<()> {
+    let (far, _turn) = far().await?;
+    for crd in ["applications", "gitrepositories"] {
+        let file = tidegate_e2e::paths::root().join(format!("crds/{crd}.yaml"));
+        far.kubectl(&["apply", "--server-side", "-f", &file.display().to_string()])
+            .await?;
+    }
+    let line = Line::open("afar").await?;
+    let (apps, ns) = (&line.apps, line.apps.shop.ns.clone());
+    line.policy("{application: {name: staging}, soak: 10s, kubeConfig: {secretRef: {name: far}}}")
+        .await?;
+    let first = line.both("1", "").await?;
+    line.application("production", "production", "").await?;
+    line.waits(&[&format!("Secret {ns}/far does not exist")]).await?;
+    give(&apps.shop, &far_account(far, &ns, "reader").await?).await?;
+    line.waits(&["there is no Application", "cluster of Secret far"]).await?;
+
+    // No operator runs there: what it would say is said by hand.
+    let stage = format!(
+        "apiVersion: tidegate.io/v1alpha1\nkind: Application\nmetadata: {{name: staging, namespace: {ns}}}\n\
+         spec: {{source: {{name: shop, path: ./staging}}}}\n"
+    );
+    let wait_for_kind = || async { far.apply(&stage).await.map(drop).map_err(|e| e.to_string()) };
+    wait::until(STEP, "the far cluster to know Applications", wait_for_kind).await?;
+    let say = |log: Value| {
+        let status = json!({"status": {"observedGeneration": 1, "observed": [log],
+            "display": {"revision": "master@far"}}});
+        let (ns, far) = (ns.clone(), far);
+        async move {
+            let patch = status.to_string();
+            let args = [
+                "-n", &ns, "patch", "applications.tidegate.io", "staging", "--subresource=status",
+                "--type=merge", "-p", &patch,
+            ];
+            far.kubectl(&args).await.map(drop)
+        }
+    };
+    let now = Timestamp::now();
+    say(json!({"commit": first, "revision": "master@first", "since": now.to_string()})).await?;
+    line.waits(&["is not healthy in"]).await?;
+    let long_ago = now - Duration::from_secs(3600);
+    say(json!({"commit": first, "revision": "master@first", "since": now.to_string(),
+        "healthySince": long_ago.to_string()}))
+    .await?;
+    apps.runs("production", &first).await.map(drop)
 }

@@ -80,7 +80,7 @@ pub(crate) fn look(
     who: &Key,
 ) -> Look {
     let name = StageName {
-        cluster: ClusterName::of_policy(home, config),
+        cluster: ClusterName::of_policy(operator, home, config),
         application: application.clone(),
     };
     let mut all = operator.stages.lock();

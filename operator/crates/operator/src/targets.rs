@@ -50,12 +50,14 @@ impl fmt::Display for ClusterName {
 }
 
 impl ClusterName {
-    /// A cluster that a policy names; its Secret is read by the operator itself.
-    pub(crate) fn of_policy(namespace: &str, config: &KubeConfig) -> Self {
+    /// A cluster that a policy names; its Secret is read by the operator itself, in tenant mode by the default account.
+    pub(crate) fn of_policy(operator: &Operator, namespace: &str, config: &KubeConfig) -> Self {
+        let account = operator.settings.default_service_account.as_deref();
+        let reader = account.filter(|_| operator.settings.tenant_mode);
         Self {
             namespace: namespace.to_owned(),
             config: config.clone(),
-            reader: None,
+            reader: reader.map(|account| user(namespace, account)),
         }
     }
 }

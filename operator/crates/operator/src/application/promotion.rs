@@ -68,16 +68,14 @@ pub(crate) async fn choose(turn: &Turn<'_>, state: &mut AppState) -> (Option<Sou
     let tip = &turn.source.revision;
     let reached = state.reached.as_ref().filter(|(_, of)| *of == generation);
     let reached = reached.map(|(place, _)| place.commit.clone());
-    if reached.as_ref() == Some(&tip.commit) && state.open.is_none() {
+    let now = Timestamp::now();
+    let newest = states(turn, &legs, &tip.commit, &shown(tip), now).await;
+    let there = reached.as_ref() == Some(&tip.commit) && state.open.is_none();
+    if there || all_earned(&newest) || is_overridden(turn, state, now) {
+        state.promotion.states = newest;
         return (None, Again::Never);
     }
-    let now = Timestamp::now();
     let again = when(&legs, now);
-    let newest = states(turn, &legs, &tip.commit, &shown(tip), now).await;
-    if all_earned(&newest) || is_overridden(turn, state, now) {
-        state.promotion.states = newest;
-        return (None, again);
-    }
     match older(turn, state, &legs, reached, now).await {
         Some((source, states)) => {
             let names: Vec<&str> = legs.iter().map(|leg| leg.stage.name.as_str()).collect();

@@ -49,10 +49,13 @@ pub(crate) async fn verify(
         return Ok(Again::Never);
     };
     if observed.healthy() {
-        let message = format!(
+        let mut message = format!(
             "{} of {} objects are healthy",
             observed.counts.healthy, observed.counts.total
         );
+        if let Some(follows) = &state.promotion.follows {
+            message = format!("{message}; {follows}");
+        }
         // Health that is lost while hooks run has its whole time again.
         open.deadline = None;
         if let Some(again) = after_all(turn, state, edits, &message).await? {

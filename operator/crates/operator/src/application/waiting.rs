@@ -87,6 +87,7 @@ pub(crate) async fn hold(
     trigger: Trigger,
 ) -> Result<Again, String> {
     let on = closed(&said.gates);
+    let follows = state.promotion.follows.clone();
     let open = taken(turn, state, rendered, said, trigger).await?;
     open.turn(Phase::Waiting, &wait.why, Timestamp::now());
     release::write(turn.operator, turn.key, open).await?;
@@ -97,7 +98,10 @@ pub(crate) async fn hold(
         } else {
             "Waiting"
         },
-        message: format!("Release {} waits: {}", open.name, wait.why),
+        message: match follows {
+            None => format!("Release {} waits: {}", open.name, wait.why),
+            Some(follows) => format!("Release {} {follows}; it waits: {}", open.name, wait.why),
+        },
     };
     relations::hold(turn, state, progress);
     turn.operator.note_waiting(turn.key, on);
