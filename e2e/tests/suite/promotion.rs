@@ -206,7 +206,10 @@ async fn production_follows_the_newest_commit_that_has_earned_it() -> Result<()>
     let release = line.succeeded(&second).await?;
     assert_eq!(gate(&release)["decision"], "Open", "{release}");
     let message = text(&release["status"]["display"]["message"]);
-    assert!(message.contains(&format!("follows master@{}", &second[..8])), "{message}");
+    assert!(
+        message.contains(&format!("follows master@{}", &second[..8])),
+        "{message}"
+    );
     line.waits(&["failed in", &third[..8]]).await?;
     assert_eq!(apps.value("live").await?, "2", "the older one, not the newest");
 
@@ -348,7 +351,8 @@ async fn a_stage_of_another_cluster_is_read_there_and_one_that_does_not_answer_h
     line.application("production", "production", "").await?;
     line.waits(&[&format!("Secret {ns}/far does not exist")]).await?;
     give(&apps.shop, &far_account(far, &ns, "reader").await?).await?;
-    line.waits(&["there is no Application", "cluster of Secret far"]).await?;
+    line.waits(&["there is no Application", "cluster of Secret far"])
+        .await?;
 
     // No operator runs there: what it would say is said by hand.
     let stage = format!(
@@ -364,8 +368,15 @@ async fn a_stage_of_another_cluster_is_read_there_and_one_that_does_not_answer_h
         async move {
             let patch = status.to_string();
             let args = [
-                "-n", &ns, "patch", "applications.tidegate.io", "staging", "--subresource=status",
-                "--type=merge", "-p", &patch,
+                "-n",
+                &ns,
+                "patch",
+                "applications.tidegate.io",
+                "staging",
+                "--subresource=status",
+                "--type=merge",
+                "-p",
+                &patch,
             ];
             far.kubectl(&args).await.map(drop)
         }
@@ -374,8 +385,10 @@ async fn a_stage_of_another_cluster_is_read_there_and_one_that_does_not_answer_h
     say(json!({"commit": first, "revision": "master@first", "since": now.to_string()})).await?;
     line.waits(&["is not healthy in"]).await?;
     let long_ago = now - Duration::from_secs(3600);
-    say(json!({"commit": first, "revision": "master@first", "since": now.to_string(),
-        "healthySince": long_ago.to_string()}))
+    say(
+        json!({"commit": first, "revision": "master@first", "since": now.to_string(),
+        "healthySince": long_ago.to_string()}),
+    )
     .await?;
     apps.runs("production", &first).await.map(drop)
 }
