@@ -184,6 +184,7 @@ async fn step(
     verify::complete_record(operator, key, app, state, edits).await?;
     state.obstacle = None;
     state.at = None;
+    state.promotion = promotion::Promotion::default();
     operator.standings.begin(key);
     if let Some((message, until)) = gate::suspended(app.spec.suspend.as_ref(), Timestamp::now()) {
         state.obstacle = Some(Progress::Waiting {
