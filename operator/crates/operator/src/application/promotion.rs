@@ -143,7 +143,8 @@ async fn older(
     let chosen = candidates.swap_remove(follow(&candidates)?);
     let source = turn.source;
     let git = &turn.operator.git;
-    let revision = git.revision(&source.remote, &chosen.commit, &source.revision.reference);
+    let remote = source.remote.as_ref()?;
+    let revision = git.revision(remote, &chosen.commit, &source.revision.reference);
     let revision = revision.await.ok()?;
     let source = Source {
         number: Standings::older_commit(revision.committed_at),
@@ -155,10 +156,10 @@ async fn older(
 
 /// Whether a commit is an ancestor of another one. What the mirror does not have is not.
 async fn descends(turn: &Turn<'_>, ancestor: &str, commit: &str) -> bool {
-    let asked = turn
-        .operator
-        .git
-        .is_ancestor(&turn.source.remote, ancestor, commit);
+    let Some(remote) = &turn.source.remote else {
+        return false;
+    };
+    let asked = turn.operator.git.is_ancestor(remote, ancestor, commit);
     asked.await.unwrap_or(false)
 }
 
@@ -194,7 +195,10 @@ async fn wanted(turn: &Turn<'_>, leg: &Leg, commit: &str, line: &str) -> Wanted 
         wanted.observed = descends(turn, commit, seen).await;
     }
     let path = leg.path.as_deref().unwrap_or_default();
-    let tree = turn.operator.git.tree_id(&turn.source.remote, commit, path).await;
+    let Some(remote) = &turn.source.remote else {
+        return wanted;
+    };
+    let tree = turn.operator.git.tree_id(remote, commit, path).await;
     let Ok(tree) = tree else { return wanted };
     let last = stage.log.last().map(|entry| &entry.commit);
     for entry in stage.log.iter().filter(|entry| entry.tree == tree) {
