@@ -12,7 +12,7 @@ use tidegate_core::verification::{
 };
 
 fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(second).unwrap()
+    Timestamp::from_second(second).unwrap_or_default()
 }
 
 fn metric(query: &str, min: Option<&str>, max: Option<&str>) -> Metric {
