@@ -17,10 +17,10 @@ use tidegate_core::soak::Shown;
 use tidegate_core::status::Progress;
 use tidegate_core::{duration, record};
 
-use crate::application::AppState;
 use crate::application::gate::Facts;
 use crate::application::status::shown;
 use crate::application::turn::Turn;
+use crate::application::{AppState, rollback};
 use crate::stages;
 use crate::standings::{Standings, View};
 use crate::state::{Again, Operator, Source};
@@ -71,7 +71,10 @@ pub(crate) async fn choose(turn: &Turn<'_>, state: &mut AppState) -> (Option<Sou
     let now = Timestamp::now();
     let newest = states(turn, &legs, &tip.commit, &shown(tip), now).await;
     let there = reached.as_ref() == Some(&tip.commit) && state.open.is_none();
-    if there || all_earned(&newest) || is_overridden(turn, state, now) {
+    // What a person or a failure has put back stays until the newest commit may take its place.
+    let put_back =
+        rollback::is_under_way(state) || turn.app.status.as_ref().is_some_and(|s| s.rolled_back.is_some());
+    if there || put_back || all_earned(&newest) || is_overridden(turn, state, now) {
         state.promotion.states = newest;
         return (None, Again::Never);
     }
@@ -102,11 +105,9 @@ async fn older(
     now: Timestamp,
 ) -> Option<(Source, States)> {
     let begun = state.open.as_ref().map(|open| open.spec.revision.commit.clone());
-    let applied = turn
-        .app
-        .status
-        .as_ref()
-        .and_then(|s| s.last_applied_revision.clone());
+    let status = turn.app.status.as_ref();
+    let applied = status.and_then(|s| s.last_applied_revision.clone());
+    let tried = status.and_then(|s| s.last_attempted_revision.clone());
     let ran: Vec<String> = applied.into_iter().chain(reached).collect();
     let mut names: Vec<String> = begun.iter().cloned().collect();
     for leg in legs {
@@ -120,7 +121,11 @@ async fn older(
         if known || commit == *tip || !descends(turn, &commit, tip).await {
             continue;
         }
-        let mut newer = true;
+        // What was tried and put back again was newer still.
+        let mut newer = match &tried {
+            Some(tried) => descends(turn, tried, &commit).await,
+            None => true,
+        };
         for before in &ran {
             newer &= commit != *before && descends(turn, before, &commit).await;
         }

@@ -23,7 +23,8 @@ use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
 use crate::application::{
-    AppState, finalize, handover, health, held, promotion, relations, release, restore, rollback, site, verify, waiting,
+    AppState, finalize, handover, health, held, promotion, relations, release, restore, rollback, site,
+    verify, waiting,
 };
 use crate::source::{mirrored, requested_at};
 use crate::state::{Again, Operator, Source};
