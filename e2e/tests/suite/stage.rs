@@ -40,7 +40,12 @@ pub(crate) async fn world() -> Result<&'static World> {
     WORLD
         .get_or_try_init(|| async {
             let world = install("suite").await?;
-            let mut operator = Operator::start(&world.cluster, operator::Options::default()).await?;
+            let options = operator::Options {
+                // The servers that checks of policies ask are in the tests.
+                args: vec!["--check-addresses".to_owned(), "127.0.0.0/8".to_owned()],
+                ..operator::Options::default()
+            };
+            let mut operator = Operator::start(&world.cluster, options).await?;
             operator.wait_ready(STEP).await?;
             *world.operator.lock().await = Some(operator);
             Ok(world)

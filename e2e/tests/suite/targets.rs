@@ -9,7 +9,7 @@ use tokio::sync::{Mutex, MutexGuard, OnceCell};
 use crate::stage::{STEP, Shop, condition, map, text};
 
 /// The other cluster, for one test at a time: some cut it off.
-async fn far() -> Result<(&'static Cluster, MutexGuard<'static, ()>)> {
+pub(crate) async fn far() -> Result<(&'static Cluster, MutexGuard<'static, ()>)> {
     static FAR: OnceCell<Cluster> = OnceCell::const_new();
     static TURN: Mutex<()> = Mutex::const_new(());
     let start = || async {
@@ -26,7 +26,7 @@ async fn far() -> Result<(&'static Cluster, MutexGuard<'static, ()>)> {
 }
 
 /// Makes an account in the far cluster that may do everything, and gives its kubeconfig.
-async fn far_account(far: &Cluster, namespace: &str, name: &str) -> Result<Value> {
+pub(crate) async fn far_account(far: &Cluster, namespace: &str, name: &str) -> Result<Value> {
     far.apply(&format!(
         "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {namespace}}}\n---\n\
          apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}, namespace: {namespace}}}\n---\n\
@@ -42,7 +42,7 @@ async fn far_account(far: &Cluster, namespace: &str, name: &str) -> Result<Value
 }
 
 /// Puts a kubeconfig into Secret `far` of the shop's namespace.
-async fn give(shop: &Shop, kubeconfig: &Value) -> Result<()> {
+pub(crate) async fn give(shop: &Shop, kubeconfig: &Value) -> Result<()> {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "far", "namespace": shop.ns},
         "stringData": {"kubeconfig": kubeconfig.to_string()},

@@ -61,6 +61,8 @@ struct Values {
     tenancy: Tenancy,
     /// Release policies.
     policies: Policies,
+    /// Checks of release policies.
+    verification: Verification,
     /// Custom resource definitions.
     crds: Crds,
     /// Where git mirrors are kept.
@@ -222,6 +224,15 @@ struct PolicyRule {
     /// Verbs; a released kind needs get, list, watch, create, patch and delete.
     #[schemars(length(min = 1))]
     verbs: Vec<String>,
+}
+
+/// Checks of release policies.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Verification {
+    /// Whom checks may ask: hosts, `*.` with the rest of a host, addresses and ranges. Loopback, link-local and addresses where
+    /// clouds keep credentials only by a range of their own.
+    allowed_addresses: Vec<String>,
 }
 
 /// Custom resource definitions.

@@ -5,6 +5,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::observed::ObservedCommit;
 use crate::suspend::Suspend;
 
 /// A path in a source, and where and how its objects are released.
@@ -419,6 +420,11 @@ pub struct ApplicationStatus {
     /// refused as a whole leaves it as it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted_digest: Option<String>,
+    /// The newest commits that ran here and how long they were healthy, oldest first: what `after` of a policy looks at.
+    /// A commit that changes nothing here is entered when something else takes its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 20))]
+    pub observed: Vec<ObservedCommit>,
     /// Counts of the managed objects.
     #[serde(default)]
     pub objects: ObjectCounts,

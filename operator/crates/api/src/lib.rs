@@ -13,6 +13,7 @@ pub mod git_repository;
 pub mod inventory;
 pub mod leave;
 pub mod names;
+pub mod observed;
 pub mod policy;
 pub mod policy_checks;
 pub mod policy_guard;

@@ -58,7 +58,8 @@ pub struct Metric {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Prometheus {
-    /// Its address. The platform team says which addresses may be asked. Example: `http://prometheus.monitoring:9090`.
+    /// Its address. The platform team says which addresses may be asked. Example:
+    /// `http://prometheus.monitoring.svc:9090`.
     #[schemars(schema_with = "crate::schema::http_url")]
     pub address: String,
     /// An instant query. `$namespace`, `$application` and `$release` are replaced. No value at all is not good.

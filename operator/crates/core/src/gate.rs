@@ -21,6 +21,7 @@ use tidegate_api::Suspend;
 use tidegate_api::policy::{GateName, WhenWindowCloses};
 use tidegate_api::release::{Gate, GateDecision};
 
+pub use after::stage_name;
 pub use approvals::{ApprovalFacts, show as show_approvals};
 pub use freeze::stops as freeze_stops;
 pub use limits::uncounted;

@@ -5,6 +5,7 @@
 //! the clock or randomness; `deny.toml` and `clippy.toml` hold that.
 
 pub mod additions;
+pub mod addresses;
 pub mod admission;
 pub mod admit;
 pub mod apply_rule;
@@ -41,6 +42,7 @@ pub mod policy;
 pub mod policy_rules;
 pub mod policy_status;
 pub mod problem;
+pub mod promotion;
 pub mod quarantine;
 pub mod record;
 pub mod recreate;
@@ -50,9 +52,11 @@ pub mod schema;
 pub mod seal;
 pub mod selector;
 pub mod signers;
+pub mod soak;
 pub mod standing;
 pub mod status;
 pub mod strip;
 pub mod takeover;
+pub mod verification;
 pub mod wave;
 pub mod windows;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::object::ObjectId;
+use crate::soak::Shown;
 
 /// A commit of a source, as this process met it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub struct Standing {
     /// The newest commit that it has looked at to the end: what it runs is what that commit makes for it, and what goes
     /// before it was there too.
     pub reached: Option<Place>,
+    /// What it shows to those that come after it.
+    pub soak: Arc<Shown>,
     /// Condition `Ready`.
     pub ready: bool,
     /// The message of condition `Ready`.
@@ -104,11 +107,13 @@ impl Standing {
             seen,
             wants,
             reached,
+            soak,
             ready,
             message: _,
         } = self;
         (uid, generation, ready) == (&other.uid, &other.generation, &other.ready)
             && (source, cluster) == (&other.source, &other.cluster)
             && (seen, wants, reached) == (&other.seen, &other.wants, &other.reached)
+            && soak.equals(&other.soak)
     }
 }

@@ -34,6 +34,7 @@ fn standing(source: &str, reached: Option<u64>) -> Standing {
         seen: None,
         wants: None,
         reached: reached.map(|number| place(source, number)),
+        soak: Default::default(),
         ready: true,
         message: "Runs master@1".to_owned(),
     }

@@ -211,6 +211,7 @@ impl World {
             seen: Some(place(self.head)),
             wants: Some(rendered.objects.iter().map(|o| o.id.clone()).collect()),
             reached: None,
+            soak: Arc::default(),
             ready: true,
             message: String::new(),
         });

@@ -257,6 +257,21 @@ impl GitPool {
             .await
     }
 
+    /// A commit that was fetched before, as it is shown under the name `reference`.
+    ///
+    /// # Errors
+    /// [`Error::MirrorLost`] if it is not in the mirror.
+    pub async fn revision(&self, remote: &Remote, commit: &str, reference: &str) -> Result<Revision, Error> {
+        let (id, reference) = (oid(commit)?, reference.to_owned());
+        self.read(remote, move |dir, url| {
+            let mirror = snapshot::open(dir, url)?;
+            let found = mirror.repo().find_commit(id);
+            let found = found.map_err(|error| absent(&error, url, id))?;
+            Ok(Revision::of(&found, &reference))
+        })
+        .await
+    }
+
     /// Removes the mirrors of all other remotes. Mirrors in use by a running fetch are left for the next time.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! Controller of `Application`: one reconcile reads as the way of a commit. Decisions are `core`'s.
 
 mod act;
+mod checks;
 mod commits;
 mod deny;
 mod desired;
@@ -18,6 +19,7 @@ mod keeping;
 mod newest;
 mod outcome;
 mod part;
+mod promotion;
 mod rails;
 mod reconcile;
 mod rehearse;
@@ -33,6 +35,7 @@ mod turn;
 mod verify;
 mod waiting;
 
+pub(crate) use promotion::Look;
 pub(crate) use reconcile::reconcile;
 pub(crate) use release::label_value;
 
@@ -47,6 +50,7 @@ use tidegate_core::fights::Fights;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::problem::Problem;
+use tidegate_core::soak::Settled;
 use tidegate_core::standing::Place;
 use tidegate_core::status::Progress;
 
@@ -80,6 +84,10 @@ pub(crate) struct AppState {
     pub(crate) reached: Option<(Place, Option<i64>)>,
     /// Somebody asked for a release that has to wait: it is not forgotten.
     pub(crate) asked: bool,
+    /// The newest commit that makes what runs, while it is not in the log of the status.
+    pub(crate) unlogged: Option<Settled>,
+    /// What became of the commit in the Applications that go before.
+    pub(crate) promotion: promotion::Promotion,
     /// The release that is not finished yet.
     pub(crate) open: Option<release::Open>,
     /// The release that a gate holds.
@@ -90,6 +98,8 @@ pub(crate) struct AppState {
     pub(crate) commits: Option<commits::KnownCommits>,
     /// The record of a refused commit that could not be written whole yet.
     pub(crate) denying: Option<release::Open>,
+    /// How far the open release is with the checks of policies.
+    pub(crate) watching: Option<checks::Watching>,
     /// What keeps the newest commit from being looked at or applied; it goes before `progress`.
     pub(crate) obstacle: Option<Progress>,
     /// Where the newest release stands.

@@ -22,11 +22,13 @@ mod run;
 mod settings;
 mod signatures;
 mod source;
+mod stages;
 mod standings;
 mod state;
 mod store;
 mod target;
 mod targets;
+mod verification;
 mod wiring;
 
 use std::process::ExitCode;

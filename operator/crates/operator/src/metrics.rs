@@ -11,6 +11,7 @@ pub(crate) struct Metrics {
     reconciles: IntCounterVec,
     releases: IntCounterVec,
     drift: IntCounterVec,
+    checks: IntCounterVec,
     /// 1 while this replica may write.
     pub(crate) leader: IntGauge,
     /// 1 while the API server is known to guarantee who makes Approvals and Overrides.
@@ -48,6 +49,13 @@ impl Metrics {
                 ),
                 &["namespace", "application"],
             )?,
+            checks: IntCounterVec::new(
+                Opts::new(
+                    "tidegate_verification_checks_total",
+                    "Checks of policies by kind (metric, http) and outcome (good, bad)",
+                ),
+                &["kind", "outcome"],
+            )?,
             leader: IntGauge::new("tidegate_leader", "1 while this replica may write")?,
             admission: IntGauge::new(
                 "tidegate_admission_proven",
@@ -58,6 +66,7 @@ impl Metrics {
         registry.register(Box::new(metrics.reconciles.clone()))?;
         registry.register(Box::new(metrics.releases.clone()))?;
         registry.register(Box::new(metrics.drift.clone()))?;
+        registry.register(Box::new(metrics.checks.clone()))?;
         registry.register(Box::new(metrics.leader.clone()))?;
         registry.register(Box::new(metrics.admission.clone()))?;
         Ok(metrics)
@@ -73,6 +82,11 @@ impl Metrics {
     /// One reconcile ended.
     pub(crate) fn reconciled(&self, kind: &str, outcome: &str) {
         self.reconciles.with_label_values(&[kind, outcome]).inc();
+    }
+
+    /// One check of a policy was made.
+    pub(crate) fn checked(&self, kind: &str, outcome: &str) {
+        self.checks.with_label_values(&[kind, outcome]).inc();
     }
 
     /// One release reached its final phase.

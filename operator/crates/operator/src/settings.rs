@@ -51,6 +51,10 @@ pub(crate) struct RunSettings {
     /// Releases nothing of an Application that no policy binds.
     #[arg(long)]
     pub(crate) require_policy: bool,
+    /// Whom checks of policies (`verification`) may ask: hosts, `*.` with the rest of a host, addresses and ranges such as
+    /// `10.0.0.0/8`, separated by commas. Loopback, link-local and the like only by a range of their own.
+    #[arg(long, value_delimiter = ',', default_values = ["*.svc", "*.svc.cluster.local"])]
+    pub(crate) check_addresses: Vec<String>,
     /// Reconciles at the same time.
     #[arg(long, default_value_t = 8)]
     pub(crate) workers: usize,

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use jiff::Timestamp;
 use tidegate_core::standing::Standing;
 
 use crate::store::Key;
@@ -32,6 +33,9 @@ pub(crate) struct Woken {
     pub(crate) at_once: bool,
 }
 
+/// Numbers of commits that a source has come to begin here: over all times of commits, in seconds, up to the year 2242.
+const NEWEST: u64 = 1 << 33;
+
 /// What is known of all at one moment.
 pub(crate) type View = HashMap<Key, Standing>;
 
@@ -43,7 +47,13 @@ impl Standings {
 
     /// A number for a commit that a source has come to, higher than all before.
     pub(crate) fn next_commit(&self) -> u64 {
-        self.commits.fetch_add(1, Ordering::Relaxed) + 1
+        NEWEST + self.commits.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// A number for an older commit of a source that is followed meanwhile: lower than all that a source has come to, and
+    /// higher for a later commit.
+    pub(crate) fn older_commit(committed_at: Timestamp) -> u64 {
+        u64::try_from(committed_at.as_second()).map_or(0, |seconds| seconds.min(NEWEST))
     }
 
     /// A reconcile begins: what it waits for is found out anew.
@@ -99,6 +109,8 @@ fn waiting(inner: &Inner, key: &Key) -> Vec<Key> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn standing(ready: bool, message: &str) -> Standing {
@@ -110,6 +122,7 @@ mod tests {
             seen: None,
             wants: None,
             reached: None,
+            soak: Arc::default(),
             ready,
             message: message.to_owned(),
         }

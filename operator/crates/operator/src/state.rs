@@ -29,10 +29,12 @@ use crate::policies::Policies;
 use crate::queue::Queue;
 use crate::record_key::RecordKey;
 use crate::settings::RunSettings;
+use crate::stages::Stages;
 use crate::standings::Standings;
 use crate::store::{Key, Store};
 use crate::target::Target;
 use crate::targets::Targets;
+use crate::verification::Checker;
 
 /// A source that was fetched in this process: its mirror has the revision.
 #[derive(Clone)]
@@ -118,6 +120,8 @@ pub(crate) struct Operator {
     pub(crate) repositories: Store<GitRepository>,
     pub(crate) sources: Store<Source>,
     pub(crate) standings: Standings,
+    pub(crate) stages: Stages,
+    pub(crate) checker: Checker,
     pub(crate) policies: Policies,
     pub(crate) sets: Sets,
     pub(crate) admission: Admission,

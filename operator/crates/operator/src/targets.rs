@@ -49,6 +49,29 @@ impl fmt::Display for ClusterName {
     }
 }
 
+impl ClusterName {
+    /// A cluster that a policy names; its Secret is read by the operator itself, in tenant mode by the default account.
+    pub(crate) fn of_policy(operator: &Operator, namespace: &str, config: &KubeConfig) -> Self {
+        let account = operator.settings.default_service_account.as_deref();
+        let reader = account.filter(|_| operator.settings.tenant_mode);
+        Self {
+            namespace: namespace.to_owned(),
+            config: config.clone(),
+            reader: reader.map(|account| user(namespace, account)),
+        }
+    }
+}
+
+/// Clients of a cluster that is only read, and not acted on: its kinds are not watched.
+pub(crate) async fn clients(operator: &Operator, name: &ClusterName) -> Result<Clients, String> {
+    let text = kubeconfig_text(operator, name)
+        .await
+        .map_err(Trouble::into_cause)?;
+    let value = parse(&text).map_err(|cause| format!("{name}: {cause}"))?;
+    let clients = Clients::to(value, operator.targets.metrics.clone()).await;
+    clients.map_err(|error| format!("{name}: {error}"))
+}
+
 /// The remote clusters.
 pub(crate) struct Targets {
     /// Turns of all of them together: workers are left for the operator's own cluster.
@@ -89,6 +112,15 @@ pub(crate) enum Trouble {
     Unreachable(String),
     /// There is no account to act as.
     NoAccount,
+}
+
+impl Trouble {
+    fn into_cause(self) -> String {
+        match self {
+            Self::Gone(cause) | Self::Refused(cause) | Self::Unreachable(cause) => cause,
+            Self::NoAccount => "there is no account to act as".to_owned(),
+        }
+    }
 }
 
 /// What a reconcile gets.
@@ -260,11 +292,8 @@ async fn kubeconfig_text(operator: &Operator, name: &ClusterName) -> Result<Vec<
         Class::Terminal => Trouble::Gone(format!("{name}: {error}")),
         _ => Trouble::Unreachable(format!("{name}: {error}")),
     })?;
-    let mut data = data.ok_or_else(|| {
-        Trouble::Gone(format!(
-            "{name} does not exist; create it or correct spec.target.kubeConfig"
-        ))
-    })?;
+    let mut data =
+        data.ok_or_else(|| Trouble::Gone(format!("{name} does not exist; create it or correct kubeConfig")))?;
     let keys: Vec<&str> = match &secret.key {
         Some(key) => vec![key],
         None => vec!["kubeconfig", "value"],

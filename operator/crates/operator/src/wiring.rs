@@ -16,6 +16,7 @@ use tidegate_api::{Application, GitRepository};
 use tidegate_cluster::events::EventRecorder;
 use tidegate_cluster::own::{Own, OwnEvent, OwnKind};
 use tidegate_cluster::{Clients, LeaseGuard};
+use tidegate_core::addresses::Addresses;
 use tidegate_git::GitPool;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -31,11 +32,13 @@ use crate::queue::Queue;
 use crate::record_key::RecordKey;
 use crate::settings::RunSettings;
 use crate::source::requested_at;
+use crate::stages::Stages;
 use crate::standings::Standings;
 use crate::state::Operator;
 use crate::store::{Key, Store};
 use crate::target::{Connection, Target};
 use crate::targets::Targets;
+use crate::verification::Checker;
 
 /// Threads for git: each holds one fetch or one read of a mirror.
 const GIT_THREADS: usize = 4;
@@ -66,6 +69,8 @@ pub(crate) async fn assemble(
     metrics: Metrics,
     stop: &CancellationToken,
 ) -> Result<Arc<Operator>, String> {
+    let addresses =
+        Addresses::read(&settings.check_addresses).map_err(|e| format!("--check-addresses: {e}"))?;
     let key = key::load(clients.request.clone(), &settings.namespace).await?;
     let record_key = RecordKey::load(clients.request.clone(), &settings.namespace).await?;
     let connection = Connection {
@@ -101,6 +106,8 @@ pub(crate) async fn assemble(
         repositories: Store::new(),
         sources: Store::new(),
         standings: Standings::default(),
+        stages: Stages::default(),
+        checker: Checker::new(addresses),
         policies: Policies::new(),
         sets: Sets::default(),
         admission: Admission::new(clients.clone()),

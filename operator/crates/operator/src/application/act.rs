@@ -29,7 +29,7 @@ use crate::application::release::{self, Open};
 use crate::application::relocate::{is_elsewhere, leave_former};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
-use crate::application::{AppState, inventory, keeping, outcome, waiting};
+use crate::application::{AppState, checks, inventory, keeping, outcome, waiting};
 use crate::state::Again;
 
 /// A second try of what could not be had is not made at once: it may be refused again.
@@ -177,7 +177,7 @@ fn only_hooks(turn: &Turn<'_>, state: &AppState, set: &InventorySet, rendered: &
     let same = status.and_then(|s| s.attempted_digest.as_deref()) == Some(rendered.digest.as_str());
     let failed = hook::failed(rendered, set).next().is_some();
     if same {
-        return turn.asked && failed;
+        return turn.asked && (failed || checks::failed_before(turn, rendered).is_some());
     }
     failed || hook::brings_news(rendered, set)
 }
@@ -332,7 +332,8 @@ async fn nothing_to_write(
     }
     note_commit(turn, state, edits, rendered);
     if state.open.is_none() {
-        state.progress = Some(Progress::Synced);
+        let failed = checks::failed_before(turn, rendered);
+        state.progress = Some(failed.unwrap_or(Progress::Synced));
     }
     settle(turn, state, edits).await
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tidegate_api::Application;
@@ -22,7 +23,8 @@ use crate::application::site::Entry;
 use crate::application::status::{self, Edits};
 use crate::application::turn::Turn;
 use crate::application::{
-    AppState, finalize, handover, health, held, relations, release, restore, rollback, site, verify, waiting,
+    AppState, finalize, handover, health, held, promotion, relations, release, restore, rollback, site,
+    verify, waiting,
 };
 use crate::source::{mirrored, requested_at};
 use crate::state::{Again, Operator, Source};
@@ -183,6 +185,7 @@ async fn step(
     verify::complete_record(operator, key, app, state, edits).await?;
     state.obstacle = None;
     state.at = None;
+    state.promotion = promotion::Promotion::default();
     operator.standings.begin(key);
     if let Some((message, until)) = gate::suspended(app.spec.suspend.as_ref(), Timestamp::now()) {
         state.obstacle = Some(Progress::Waiting {
@@ -227,7 +230,7 @@ async fn step(
         restores: None,
     };
     let again = match obstacle {
-        None => look_and_act(&turn, state, edits).await,
+        None => follow(&turn, state, edits).await,
         Some(obstacle) => keep_running(&turn, state, edits, obstacle).await,
     };
     explain(&turn, state).await;
@@ -257,6 +260,27 @@ async fn keep_running(
         }
     }
     settle(turn, state, edits).await
+}
+
+/// Looks at the newest commit, or at an older one that has earned its way in the Applications that go before.
+async fn follow(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Result<Again, String> {
+    let (older, again) = promotion::choose(turn, state).await;
+    let Some(source) = older else {
+        return Ok(look_and_act(turn, state, edits).await?.sooner(again));
+    };
+    let turn = Turn {
+        source: &source,
+        ..*turn
+    };
+    let acted = look_and_act(&turn, state, edits).await?;
+    // All of it runs: the next look is at what comes after it.
+    let through = state.at.is_some() && relations::is_settled(state);
+    let next = if through {
+        Again::after(Duration::ZERO)
+    } else {
+        Again::Never
+    };
+    Ok(acted.sooner(again).sooner(next))
 }
 
 async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) -> Result<Again, String> {

@@ -9,6 +9,7 @@ use tidegate_api::condition::READY;
 use tidegate_core::apply_rule::ApplyRule;
 use tidegate_core::depends::{self, Edges, Known};
 use tidegate_core::object::ObjectId;
+use tidegate_core::soak::Shown;
 use tidegate_core::standing::{Place, Standing};
 use tidegate_core::status::Progress;
 use tokio::time::Instant;
@@ -169,16 +170,18 @@ pub(crate) fn want_nothing(operator: &Operator, key: &Key, app: &Application, st
     publish(operator, key, app, state);
 }
 
+/// True when the commit that was looked at has been looked at to the end: what runs is what it makes.
+pub(crate) fn is_settled(state: &AppState) -> bool {
+    let newest = state.newest.as_ref();
+    let acted = newest.is_some_and(|n| n.acted && n.refused.is_none() && !n.held);
+    acted && state.obstacle.is_none() && state.open.is_none() && state.progress == Some(Progress::Synced)
+}
+
 /// Tells the others what this one has come to, once its status is known.
 pub(crate) fn publish(operator: &Operator, key: &Key, app: &Application, state: &mut AppState) {
     let generation = app.metadata.generation;
-    let acted = state
-        .newest
-        .as_ref()
-        .is_some_and(|n| n.acted && n.refused.is_none() && !n.held);
-    let settled =
-        state.obstacle.is_none() && state.open.is_none() && state.progress == Some(Progress::Synced);
-    if let Some(place) = state.at.take().filter(|_| acted && settled) {
+    let settled = is_settled(state);
+    if let Some(place) = state.at.take().filter(|_| settled) {
         state.reached = Some((place, generation));
     }
     let reached = state.reached.as_ref().filter(|(_, of)| *of == generation);
@@ -192,6 +195,7 @@ pub(crate) fn publish(operator: &Operator, key: &Key, app: &Application, state: 
         seen: state.seen.clone(),
         wants: state.wants.clone(),
         reached: reached.map(|(place, _)| place.clone()),
+        soak: Arc::new(state.status.as_ref().map(Shown::of).unwrap_or_default()),
         ready: ready.is_some_and(|c| c.status == "True"),
         message: ready.map(|c| c.message.clone()).unwrap_or_default(),
     };

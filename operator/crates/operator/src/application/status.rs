@@ -8,10 +8,11 @@ use tidegate_api::application::{ApplicationStatus, Quarantined, RolledBack};
 use tidegate_api::release::Phase;
 use tidegate_cluster::events::Regarding;
 use tidegate_core::desired::Rendered;
+use tidegate_core::soak::{self, Runs, Settled};
 use tidegate_core::status::{self as facts, Facts, Observed, Progress};
 use tidegate_core::{quarantine, record};
 
-use crate::application::{AppState, DriftNews};
+use crate::application::{AppState, DriftNews, relations};
 use crate::source::requested_at;
 use crate::state::Operator;
 use crate::store::Key;
@@ -103,11 +104,12 @@ pub(crate) async fn write(
             observed,
             revision: &revision,
             phase: &phase,
-            note: &state.kept.line(),
+            note: &note(state),
             source: &source,
             now: Timestamp::now(),
         },
     );
+    keep_log(&mut status, state, observed);
     state.status = Some(status.clone());
     if state.written.as_ref() == Some(&status) {
         return;
@@ -127,6 +129,43 @@ pub(crate) async fn write(
                 .add_at(key.clone(), tokio::time::Instant::now() + STATUS_RETRY);
         }
     }
+}
+
+/// What is said besides, while all else is done.
+fn note(state: &AppState) -> String {
+    let kept = state.kept.line();
+    match &state.promotion.follows {
+        None => kept,
+        Some(follows) if kept.is_empty() => follows.clone(),
+        Some(follows) => format!("{follows}; {kept}"),
+    }
+}
+
+/// Keeps the log of the commits that ran here. A set whose release failed earns nothing, however healthy it is later.
+fn keep_log(status: &mut ApplicationStatus, state: &mut AppState, observed: Option<&Observed>) {
+    let failed = status.display.phase == Phase::Failed.as_str();
+    let place = state
+        .at
+        .as_ref()
+        .filter(|_| !failed && relations::is_settled(state));
+    let settled = place.map(|place| Settled {
+        commit: place.commit.clone(),
+        shown: place.shown.clone(),
+        tree: state.newest.as_ref().map(|n| n.tree.clone()).unwrap_or_default(),
+        digest: status.attempted_digest.clone().unwrap_or_default(),
+    });
+    let bringing = state
+        .open
+        .as_ref()
+        .and_then(|open| open.spec.set_digest.as_deref());
+    let digest = soak::running(status, bringing).map(str::to_owned);
+    let digest = settled.as_ref().map(|s| s.digest.clone()).or(digest);
+    let runs = Runs {
+        settled,
+        digest: digest.as_deref(),
+        sound: observed.map(|seen| seen.healthy() && seen.counts.drifted == 0),
+    };
+    soak::note(&mut status.observed, &mut state.unlogged, &runs, Timestamp::now());
 }
 
 /// What this reconcile brought. News of an older release than the newest change nothing of what is said of that.

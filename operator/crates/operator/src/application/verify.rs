@@ -12,6 +12,7 @@ use tidegate_core::object::ObjectId;
 use tidegate_core::record::failure_line;
 use tidegate_core::status::{Observed, Progress};
 
+use crate::application::checks::{self, Held, VERIFICATION_FAILED};
 use crate::application::fail::{Fault, end, fail};
 use crate::application::hooks::{Ran, run_hooks};
 use crate::application::release;
@@ -48,13 +49,19 @@ pub(crate) async fn verify(
         return Ok(Again::Never);
     };
     if observed.healthy() {
-        let message = format!(
+        let mut message = format!(
             "{} of {} objects are healthy",
             observed.counts.healthy, observed.counts.total
         );
+        if let Some(follows) = &state.promotion.follows {
+            message = format!("{message}; {follows}");
+        }
         // Health that is lost while hooks run has its whole time again.
         open.deadline = None;
         if let Some(again) = after_all(turn, state, edits, &message).await? {
+            return Ok(again);
+        }
+        if let Some(again) = checked(turn, state, edits, now).await? {
             return Ok(again);
         }
         let Some(open) = state.open.as_mut() else {
@@ -66,6 +73,10 @@ pub(crate) async fn verify(
         edits.proven.clone_from(&open.set);
         return Ok(close(state, edits, Phase::Succeeded));
     }
+    checks::lose(turn, state);
+    let Some(open) = state.open.as_mut() else {
+        return Ok(Again::Never);
+    };
     let deadline = *open
         .deadline
         .get_or_insert_with(|| now.checked_add(health_timeout(app)).unwrap_or(now));
@@ -97,6 +108,41 @@ pub(crate) async fn verify(
         message,
     });
     Ok(Again::at(deadline).sooner(Again::after(POD_LOOK)))
+}
+
+/// The checks of policies, of a release that is healthy. `None` when they have held.
+async fn checked(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    now: Timestamp,
+) -> Result<Option<Again>, String> {
+    let (waits, again) = match checks::hold(turn, state, now) {
+        Held::Good => return Ok(None),
+        Held::Waits(waits, again) => (waits, again),
+        Held::Failed(measured) => {
+            let fault = Fault {
+                reason: VERIFICATION_FAILED,
+                message: format!("everything is applied and healthy, but {measured}"),
+                applied: false,
+            };
+            return fail(turn, state, edits, fault, Vec::new()).await.map(Some);
+        }
+    };
+    let Some(open) = state.open.as_mut() else {
+        return Ok(None);
+    };
+    let message = format!("Release {}: {waits}", open.name);
+    if open.status.phase != Phase::Verifying || open.says_anew(&waits) {
+        open.turn(Phase::Verifying, &waits, now);
+        release::write(turn.operator, turn.key, open).await?;
+    }
+    edits.turn(open.spec.sequence, Phase::Verifying);
+    state.progress = Some(Progress::Working {
+        reason: "Verifying",
+        message,
+    });
+    Ok(Some(again))
 }
 
 /// The `PostSync` hooks of a release that is healthy. `None` when they have succeeded.

@@ -44,6 +44,7 @@ pub(crate) async fn consult(
     if let Some(set) = &state.inventory {
         facts.look_at(turn.operator, turn.target, set, true);
     }
+    facts.after.clone_from(&state.promotion.states);
     if facts.policies.is_empty() {
         facts.revision.commit.clone_from(&turn.source.revision.commit);
     } else {
@@ -91,6 +92,7 @@ pub(crate) async fn hold(
 ) -> Result<Again, String> {
     let on = closed(&said.gates);
     let named = state.waiting.is_some();
+    let follows = state.promotion.follows.clone();
     let open = taken(turn, state, rendered, said, trigger).await?;
     open.turn(Phase::Waiting, &wait.why, Timestamp::now());
     release::write(turn.operator, turn.key, open).await?;
@@ -101,7 +103,10 @@ pub(crate) async fn hold(
         } else {
             "Waiting"
         },
-        message: format!("Release {} waits: {}", open.name, wait.why),
+        message: match follows {
+            None => format!("Release {} waits: {}", open.name, wait.why),
+            Some(follows) => format!("Release {} {follows}; it waits: {}", open.name, wait.why),
+        },
     };
     relations::hold(turn, state, progress);
     turn.operator.note_waiting(turn.key, on);
