@@ -97,7 +97,7 @@ impl Claim {
     }
 
     /// The first address that one of the key's identities stands for.
-    fn matching<'a>(&'a self, stands_for: impl Fn(&str) -> bool) -> Option<&'a str> {
+    fn matching(&self, stands_for: impl Fn(&str) -> bool) -> Option<&str> {
         self.emails
             .iter()
             .map(String::as_str)

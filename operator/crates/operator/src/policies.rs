@@ -1,7 +1,6 @@
 //! What policies say, and what people say about releases, as the watches deliver it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tidegate_api::{Application, Approval, Freeze, Override};
@@ -25,7 +24,6 @@ pub(crate) struct Policies {
     pub(crate) freezes: Store<Freeze>,
     /// Which policies each waiting Application waits for.
     waiting: Mutex<HashMap<Key, Vec<String>>>,
-    version: AtomicU64,
 }
 
 impl Policies {
@@ -38,25 +36,17 @@ impl Policies {
             overrides: Store::new(),
             freezes: Store::new(),
             waiting: Mutex::default(),
-            version: AtomicU64::new(0),
         }
-    }
-
-    /// Goes up with each change of a policy or of a namespace's labels.
-    pub(crate) fn version(&self) -> u64 {
-        self.version.load(Ordering::Acquire)
     }
 
     /// A policy is there, or as it is there now.
     pub(crate) fn put(&self, policy: CompiledPolicy) {
         self.compiled.put(key(&policy.name), policy);
-        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// A policy is gone.
     pub(crate) fn remove(&self, name: &PolicyName) {
         self.compiled.remove(&key(name));
-        self.version.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The labels of a namespace, or that it is gone. True when they changed.
@@ -69,7 +59,6 @@ impl Policies {
             Some(labels) => self.namespaces.put(key, labels),
             None => self.namespaces.remove(&key),
         }
-        self.version.fetch_add(1, Ordering::AcqRel);
         true
     }
 
