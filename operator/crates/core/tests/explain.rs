@@ -1,5 +1,11 @@
 //! What a stranger reads about a release: each reason to wait, each end. Read the snapshots as one.
 
+#![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "gates are written where they are asked with"
+)]
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidegate_api::{Application, Release};

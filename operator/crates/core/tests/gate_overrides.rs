@@ -1,6 +1,10 @@
 //! Freezes and Overrides: each rule alone and in pairs.
 
 #![expect(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "rules are written where they are asked with"
+)]
 
 #[path = "gate/room.rs"]
 #[expect(dead_code, reason = "shared with other tests of the gate")]

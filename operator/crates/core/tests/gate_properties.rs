@@ -297,13 +297,13 @@ proptest! {
 
     #[test]
     fn the_same_question_has_the_same_answer_to_the_byte(room in any_room()) {
-        prop_assert_eq!(answer(&room), answer(&room.clone()));
+        prop_assert_eq!(answer(&room), answer(&room));
     }
 
     /// What nobody may override stays closed whoever tries.
     #[test]
     fn without_leave_nothing_is_overridden(room in any_room()) {
-        let mut bare = room.clone();
+        let mut bare = room;
         bare.policies = bare.policies.iter().map(|p| {
             let mut rules = serde_json::to_value(&p.policy).unwrap();
             rules.as_object_mut().unwrap().remove("overrides");

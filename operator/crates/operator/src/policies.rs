@@ -123,12 +123,12 @@ impl Policies {
     }
 
     /// Notes which policies an Application waits for; none at all when it waits no more. True when that changed.
-    pub(crate) fn wait(&self, app: &Key, policies: Vec<String>) -> bool {
+    pub(crate) fn wait(&self, app: &Key, policies: &[String]) -> bool {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let before = if policies.is_empty() {
             waiting.remove(app)
         } else {
-            waiting.insert(app.clone(), policies.clone())
+            waiting.insert(app.clone(), policies.to_vec())
         };
         before.unwrap_or_default() != policies
     }
@@ -156,7 +156,7 @@ impl Operator {
     }
 
     /// Notes which policies an Application waits for, and has their status show it.
-    pub(crate) fn note_waiting(&self, app: &Key, policies: Vec<String>) {
+    pub(crate) fn note_waiting(&self, app: &Key, policies: &[String]) {
         if self.policies.wait(app, policies) {
             for name in self.policies.names() {
                 self.policy_queue.add(name);

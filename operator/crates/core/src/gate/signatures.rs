@@ -199,7 +199,7 @@ impl Rules<'_> {
             .collect();
         let refused = |kind: &&PlannedKind| {
             let guarded = self.required || self.guards_kind(kind);
-            guarded && !(used.iter().all(|rule| rule.allows_kind(kind)) && !used.is_empty())
+            guarded && (used.is_empty() || !used.iter().all(|rule| rule.allows_kind(kind)))
         };
         let by_file = |path: &String, kind: &PlannedKind| {
             theirs

@@ -309,11 +309,11 @@ fn read_subkey(subkey: &SignedPublicSubKey, primary: &packet::PublicKey) -> Key 
     }
 }
 
-fn newest<'a>(
-    signatures: &'a [packet::Signature],
+fn newest(
+    signatures: &[packet::Signature],
     kind: SignatureType,
     verifies: impl Fn(&packet::Signature) -> bool,
-) -> Option<&'a packet::Signature> {
+) -> Option<&packet::Signature> {
     signatures
         .iter()
         .filter(|signature| signature.typ() == Some(kind) && holds(signature) && verifies(signature))

@@ -433,7 +433,7 @@ async fn what_ssh_keygen_signs_for_git_is_good() {
             run(
                 "git",
                 &[&base[..], &["-c", "user.email=alice@example.com"], args].concat(),
-            )
+            );
         };
         git(&[
             "commit",

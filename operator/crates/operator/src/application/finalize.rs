@@ -221,7 +221,7 @@ async fn end_release(operator: &Operator, key: &Key, app: &Application, state: &
     if let Some(open) = state.waiting.as_mut().filter(|_| closed.is_ok()) {
         let message = "the Application is being deleted";
         closed = release::finish(operator, key, app, open, Phase::Superseded, message).await;
-        operator.note_waiting(key, Vec::new());
+        operator.note_waiting(key, &[]);
     }
     match closed {
         Ok(()) => (state.open, state.waiting) = (None, None),

@@ -109,7 +109,7 @@ pub(crate) async fn hold(
         },
     };
     relations::hold(turn, state, progress);
-    turn.operator.note_waiting(turn.key, on);
+    turn.operator.note_waiting(turn.key, &on);
     if !named {
         // Asked again by its name, the gates say how it is approved.
         return Ok(Again::after(Duration::ZERO));
@@ -127,7 +127,7 @@ pub(crate) async fn begin(
 ) -> Result<(), String> {
     taken(turn, state, rendered, said, trigger).await?;
     state.open = state.waiting.take();
-    turn.operator.note_waiting(turn.key, Vec::new());
+    turn.operator.note_waiting(turn.key, &[]);
     Ok(())
 }
 
@@ -190,7 +190,7 @@ pub(crate) async fn supersede(turn: &Turn<'_>, state: &mut AppState, why: &str) 
     };
     release::finish(turn.operator, turn.key, turn.app, open, Phase::Superseded, why).await?;
     state.waiting = None;
-    turn.operator.note_waiting(turn.key, Vec::new());
+    turn.operator.note_waiting(turn.key, &[]);
     Ok(())
 }
 
