@@ -198,3 +198,43 @@ async fn what_admission_refuses_is_known_before_anything_is_written() -> Result<
     assert_eq!(shop.get("configmaps/a").await?["data"]["key"], "2");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_record_whose_first_line_was_never_written_does_not_pass_a_gate() -> Result<()> {
+    let (world, guard) = fragile().await?;
+    let shop = Shop::open_in(&world.cluster, "unwritten").await?;
+    let mut running = strict(&shop, "unwritten").await?;
+    shop.put("a.yaml", &map("a", "1"))?;
+    let commit = shop.push("held")?;
+    shop.deploy("").await?;
+    let waits = shop.phase(&commit, "Waiting").await?;
+    running.kill9();
+    // As if the process had ended between making the record and writing into it.
+    let name = text(&waits["metadata"]["name"]);
+    let nothing = json!([{"op": "remove", "path": "/status"}]).to_string();
+    let args = [
+        "patch",
+        "releases.tidegate.io",
+        &name,
+        "--subresource=status",
+        "--type=json",
+        "-p",
+        &nothing,
+    ];
+    shop.kubectl(&args).await?;
+    running.restart()?;
+    let again = shop.phase(&commit, "Waiting").await?;
+    assert_eq!(
+        again["metadata"]["uid"], waits["metadata"]["uid"],
+        "the same Release"
+    );
+    assert_eq!(again["status"]["gates"][0]["reason"], "PolicyRequired", "{again}");
+    assert_eq!(
+        shop.get("configmaps/a").await?,
+        Value::Null,
+        "nothing of it is there"
+    );
+    running.kill9();
+    drop(guard);
+    Ok(())
+}

@@ -28,6 +28,7 @@ mod limits;
 mod order;
 mod output;
 mod promotion;
+mod recipes;
 mod recreate;
 mod refusals;
 mod releases;

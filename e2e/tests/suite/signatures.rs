@@ -8,13 +8,13 @@ use tidegate_e2e::{Error, Result};
 use crate::stage::{ADA, Shop, condition, map, text};
 
 /// People with SSH keys, and the Secret that lists some of them.
-struct Keys<'a> {
-    shop: &'a Shop,
+pub(crate) struct Keys<'a> {
+    pub(crate) shop: &'a Shop,
 }
 
 impl Keys<'_> {
     /// Makes a key; its public half.
-    fn make(&self, name: &str) -> Result<String> {
+    pub(crate) fn make(&self, name: &str) -> Result<String> {
         let mut command = Command::new("ssh-keygen");
         command
             .args(["-q", "-t", "ed25519", "-N", "", "-C", name, "-f"])
@@ -33,18 +33,23 @@ impl Keys<'_> {
 
     /// Commits all changes, signed with a key, and pushes; the commit's id.
     fn signed(&self, key: &str, message: &str) -> Result<String> {
+        self.signed_by(key, ADA, message)
+    }
+
+    /// As [`Keys::signed`], by that author.
+    pub(crate) fn signed_by(&self, key: &str, author: &str, message: &str) -> Result<String> {
         let signing = format!("user.signingkey={}.pub", self.file(key).display());
         let repo = &self.shop.repo;
         repo.git(&["config", "gpg.format", "ssh"])?;
         repo.git(&["config", "commit.gpgsign", "true"])?;
         let (name, value) = signing.split_once('=').unwrap_or_default();
         repo.git(&["config", name, value])?;
-        let commit = repo.publish(message, ADA);
+        let commit = repo.publish(message, author);
         repo.git(&["config", "commit.gpgsign", "false"])?;
         commit
     }
 
-    async fn trust(&self, allowed: &str) -> Result<()> {
+    pub(crate) async fn trust(&self, allowed: &str) -> Result<()> {
         let secret = json!({
             "apiVersion": "v1",
             "kind": "Secret",
@@ -54,7 +59,7 @@ impl Keys<'_> {
         self.shop.cluster.apply(&secret.to_string()).await.map(drop)
     }
 
-    async fn verify(&self, mode: &str) -> Result<()> {
+    pub(crate) async fn verify(&self, mode: &str) -> Result<()> {
         let patch = json!({"spec": {"verify": {"mode": mode, "secretRef": {"name": "signers"}}}});
         let args = [
             "patch",

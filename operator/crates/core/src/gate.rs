@@ -204,7 +204,7 @@ fn lines(plan: &Plan, question: &Question<'_>, now: Timestamp) -> Vec<Line> {
         if let Some(problem) = policy
             .problems
             .first()
-            .filter(|_| question.asking == Asking::Release)
+            .filter(|_| matches!(question.asking, Asking::Release | Asking::Rollback))
         {
             lines.push(Line {
                 policy: name.clone(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use tidegate_api::application::DriftMode;
+use tidegate_api::inventory::Place;
 
 use crate::additions::any_added;
 use crate::apply_rule::ApplyRule;
@@ -450,6 +451,20 @@ fn kept(id: &ObjectId, entry: &Entry, delete: bool) -> Option<&'static str> {
             Some("its kind is never pruned unless annotated tidegate.io/prune: Enabled in git")
         }
         PruneRule::Default => None,
+    }
+}
+
+impl Plan {
+    /// The same plan with a digest that says where it goes, and as whom: who agreed to the one agreed to no other.
+    #[must_use]
+    pub fn placed(mut self, place: &Place, key: &DigestKey) -> Self {
+        if !place.is_default() {
+            let place = serde_json::to_vec(place).unwrap_or_default();
+            let mut digester = key.start();
+            digester.part(self.digest.as_bytes()).part(&place);
+            self.digest = digester.finish();
+        }
+        self
     }
 }
 

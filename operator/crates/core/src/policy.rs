@@ -47,8 +47,8 @@ pub struct ApplicationFacts {
     pub name: String,
     /// Its labels.
     pub labels: Labels,
-    /// Labels of its namespace.
-    pub namespace_labels: Labels,
+    /// Labels of its namespace. While they are not known, each policy that binds by them binds it.
+    pub namespace_labels: Option<Labels>,
 }
 
 /// A policy that was read.
@@ -134,7 +134,9 @@ impl CompiledPolicy {
         let selector = self.policy.selector.as_ref();
         match &self.name {
             PolicyName::Cluster(_) => {
-                selects(self.namespace_selector.as_ref(), &app.namespace_labels)
+                app.namespace_labels
+                    .as_ref()
+                    .is_none_or(|labels| selects(self.namespace_selector.as_ref(), labels))
                     && selects_or_lacks(selector, &app.labels)
             }
             PolicyName::Namespaced(namespace, _) => {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use tidegate_api::release::{
-    Change, Failure, Phase, PlanSummary, ReleaseDisplay, ReleaseRevision, Results, Times,
+    Change, Failure, Gate, GateDecision, Phase, PlanSummary, ReleaseDisplay, ReleaseRevision, Results, Times,
 };
 
 use crate::desired::Rendered;
@@ -108,6 +108,23 @@ pub fn results(mut failed: Vec<Failure>, mut survivors: Vec<String>) -> Results 
         failed_total,
         survivors,
     }
+}
+
+/// Most lines of `status.gates` and `status.approvals`: what the schema says.
+pub const MAX_LINES: usize = 64;
+/// Longest message of one gate, bytes.
+const MAX_GATE: usize = 1000;
+
+/// What the gates said, bounded: closed ones come first where there are too many.
+pub fn gates(mut gates: Vec<Gate>) -> Vec<Gate> {
+    if gates.len() > MAX_LINES {
+        gates.sort_by_key(|gate| gate.decision != GateDecision::Closed);
+        gates.truncate(MAX_LINES);
+    }
+    for gate in &mut gates {
+        gate.message = shorten(&gate.message, MAX_GATE);
+    }
+    gates
 }
 
 /// Cuts a text at a character boundary and says so.

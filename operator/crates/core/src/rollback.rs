@@ -78,6 +78,8 @@ pub struct Inputs<'a> {
     pub protected: &'a [String],
     /// What cannot be undone of objects that were read, and why.
     pub fixed: &'a BTreeMap<ObjectId, String>,
+    /// Releases after the good one that were not undone: what they made runs on.
+    pub others: &'a BTreeSet<String>,
     /// Objects that other Applications have by now.
     pub taken: &'a BTreeSet<ObjectId>,
     /// For the digest.
@@ -170,6 +172,9 @@ fn removal(step: &Step, inputs: &Inputs<'_>, good: Option<i64>) -> Fate {
         return Fate::LetGo("a policy protects its kind (limits.protectedKinds)");
     }
     let made = entry.and_then(|entry| entry.made.as_deref());
+    if let Some(other) = made.filter(|made| inputs.others.contains(*made)) {
+        return Fate::Stays(format!("Release {other} made it, and was not undone"));
+    }
     match made.map(sequence_of) {
         None => Fate::LetGo("the failed release did not create it: it was there before"),
         Some(made) if made > good => Fate::Go,

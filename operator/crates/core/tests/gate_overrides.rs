@@ -47,12 +47,6 @@ fn a_freeze_of_a_policy_holds_until_its_end() {
             "frozen until spec.freeze is taken out of the policy: r",
             None,
         ),
-        (
-            json!({ "reason": "r", "until": "Monday" }),
-            CLOSED,
-            "frozen until spec.freeze is taken out of the policy, since its end, Monday, is no time: r",
-            None,
-        ),
     ];
     for (freeze, decision, message, until) in rows {
         let line = Room::new().policy("p", json!({ "freeze": freeze })).line();

@@ -144,6 +144,7 @@ impl Left {
             inventory: &self.inventory,
             protected: &protected,
             fixed,
+            others: &["shop-000004".to_owned()].into(),
             taken,
             key: &key(),
         })

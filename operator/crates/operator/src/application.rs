@@ -92,6 +92,8 @@ pub(crate) struct AppState {
     pub(crate) open: Option<release::Open>,
     /// The release that a gate holds.
     pub(crate) waiting: Option<release::Open>,
+    /// True once the gates let the set into another cluster, until nothing is left in the former one.
+    pub(crate) leaves: bool,
     /// Digest of the plan that the API server was found to accept.
     pub(crate) rehearsed: Option<String>,
     /// The commits since the last good release, as git told them.

@@ -89,7 +89,7 @@ impl Policies {
             namespace: app.namespace.clone(),
             name: app.name.clone(),
             labels: labels.cloned().unwrap_or_default(),
-            namespace_labels: namespace.as_deref().cloned().unwrap_or_default(),
+            namespace_labels: namespace.as_deref().cloned(),
         }
     }
 

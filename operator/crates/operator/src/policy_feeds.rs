@@ -102,7 +102,7 @@ pub(crate) fn on_namespace(operator: &Operator, event: OwnEvent<Namespace>) -> b
             namespace.metadata.deletion_timestamp.is_some(),
         ),
         OwnEvent::Deleted { name, .. } => (name, None, false),
-        OwnEvent::Undecodable { .. } => return false,
+        OwnEvent::Undecodable { name, .. } => (name, None, false),
         OwnEvent::Synced => return true,
     };
     if operator.policies.note_terminating(&name, ends) && ends {

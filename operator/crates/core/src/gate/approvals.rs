@@ -8,7 +8,7 @@ use tidegate_api::policy::{Approvals, GateName, UnmappedAuthors};
 use tidegate_api::release::ApprovalShown;
 
 use super::authors::{Hands, Persons, hands, short};
-use super::{Line, Question};
+use super::{Asking, Line, Question};
 use crate::duration;
 use crate::plan::Plan;
 use crate::policy::CompiledPolicy;
@@ -154,6 +154,11 @@ impl<'a> Room<'a> {
                 "who made the commits since the last good release is not known, and so not who must not approve: {why}"
             );
             return Some(("HistoryUnknown", message));
+        }
+        if let (Asking::Release, Some(why)) = (self.question.asking, &self.question.revision.taken_back) {
+            let message =
+                format!("{why}, and so not who must not approve; bring it back by a commit on top instead");
+            return Some(("HistoryRewritten", message));
         }
         if self.rules.unmapped_authors == UnmappedAuthors::Allow || self.hands.strangers.is_empty() {
             return None;

@@ -6,12 +6,23 @@ use tidegate_api::policy::GateName;
 
 use super::{FreezeFacts, Line, Question};
 use crate::policy::{ApplicationFacts, CompiledPolicy};
-use crate::selector::selects;
+use crate::selector::{selects, selects_or_lacks};
 
 /// Whether a Freeze of this namespace stops an Application. One in the operator's own namespace stops those of all.
 pub fn stops(spec: &FreezeSpec, namespace: &str, operator_namespace: &str, app: &ApplicationFacts) -> bool {
-    let there = namespace == app.namespace || namespace == operator_namespace;
-    there && selects(spec.selector.as_ref(), &app.labels)
+    let everywhere = namespace == operator_namespace;
+    (everywhere || namespace == app.namespace) && picks(spec, everywhere, app)
+}
+
+/// Whether the selector of a Freeze picks an Application. One for all namespaces picks those too that lack the label: whoever
+/// may label an Application could else take it out.
+fn picks(spec: &FreezeSpec, everywhere: bool, app: &ApplicationFacts) -> bool {
+    let selector = spec.selector.as_ref();
+    if everywhere {
+        selects_or_lacks(selector, &app.labels)
+    } else {
+        selects(selector, &app.labels)
+    }
 }
 
 /// What the freeze of a policy says; nothing without one.
@@ -45,11 +56,10 @@ pub(super) fn ask(policy: &CompiledPolicy, now: Timestamp) -> Option<Line> {
 
 /// One line for each Freeze that stops the Application. It stops whoever made it: closing is safe.
 pub(super) fn ask_freezes(question: &Question<'_>, now: Timestamp) -> Vec<Line> {
-    let labels = &question.application.labels;
     let stop = question
         .freezes
         .iter()
-        .filter(|f| selects(f.spec.selector.as_ref(), labels));
+        .filter(|f| picks(&f.spec, f.everywhere, question.application));
     stop.filter_map(|freeze| ask_one(freeze, question, now)).collect()
 }
 

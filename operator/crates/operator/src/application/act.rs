@@ -10,7 +10,7 @@ use tidegate_core::handover::spare;
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Cause, Inputs, Plan, Step, Upkeep, plan, postponed};
+use tidegate_core::plan::{Cause, Inputs, Live, Plan, Step, Upkeep, plan, postponed};
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::recreate::{self, Found};
 use tidegate_core::status::Progress;
@@ -91,7 +91,7 @@ async fn advance(
         // What runs stays where it is until there is something to put in its place.
         return settle(turn, state, edits).await;
     }
-    if let Some(again) = leave_former(turn, state).await? {
+    if let Some(again) = moves_away(turn, state, edits, &rendered).await? {
         return Ok(again);
     }
     let set = state.inventory.clone().unwrap_or_default();
@@ -141,6 +141,66 @@ async fn advance(
         return Ok(again);
     }
     release_plan(turn, state, edits, rendered, plan).await
+}
+
+/// Nothing is taken from the former cluster before the gates let the set into the new one. `None` when nothing is left there.
+async fn moves_away(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    rendered: &Arc<Rendered>,
+) -> Result<Option<Again>, String> {
+    if !is_elsewhere(state, turn.target) {
+        state.leaves = false;
+        return Ok(None);
+    }
+    if let Some(open) = state.open.as_mut() {
+        let message = "the Application moves to another cluster";
+        release::finish(
+            turn.operator,
+            turn.key,
+            turn.app,
+            open,
+            Phase::Superseded,
+            message,
+        )
+        .await?;
+        state.open = None;
+    }
+    if !state.leaves {
+        turn.target.sync_desired(rendered).await?;
+        let plan = plan_anew(turn, rendered).await?;
+        let trigger = cause(turn, state, rendered);
+        let (answer, said) = waiting::consult(turn, state, rendered, plan).await?;
+        if let Err(wait) = answer {
+            let held = waiting::hold(turn, state, edits, rendered, said, &wait, trigger).await;
+            return held.map(Some);
+        }
+        state.leaves = true;
+    }
+    leave_former(turn, state).await
+}
+
+/// The plan for a place where nothing was applied yet.
+async fn plan_anew(turn: &Turn<'_>, rendered: &Arc<Rendered>) -> Result<Plan, String> {
+    let (inventory, live) = (InventorySet::default(), Live::new());
+    let absent = recreate::unknown(rendered, &inventory);
+    let found = Found {
+        present: turn.target.present(&absent, turn.owner).await?,
+        ..Found::default()
+    };
+    let plan = plan(&Inputs {
+        rendered,
+        inventory: &inventory,
+        live: &live,
+        prune: turn.app.spec.prune,
+        drift: turn.app.spec.drift.mode,
+        additions: turn.app.spec.drift.additions,
+        found: &found,
+        now: Timestamp::now(),
+        key: &turn.operator.key,
+    });
+    Ok(plan.placed(&turn.target.place, &turn.operator.key))
 }
 
 /// A release that has begun gives way only to one that may go. `None` when nothing is held.
@@ -304,7 +364,8 @@ pub(crate) async fn make_plan(
             .is_none_or(|wants| wants.binary_search(id).is_ok())
     };
     let plan = me.settle(&mut state.kept, plan, wanted, &set, &live, Some(&at));
-    Ok(spare(plan, wanted, &turn.operator.key))
+    let plan = spare(plan, wanted, &turn.operator.key);
+    Ok(plan.placed(&turn.target.place, &turn.operator.key))
 }
 
 /// The cluster is as the commit says already: the commit is noted, no Release is made for it.
@@ -352,7 +413,7 @@ fn note_commit(turn: &Turn<'_>, state: &AppState, edits: &mut Edits, rendered: &
         sequence,
         digest: Some(rendered.digest.clone()),
     });
-    let left = [Phase::Denied, Phase::Waiting].map(Phase::as_str);
+    let left = [Phase::Denied, Phase::Waiting, Phase::RolledBack].map(Phase::as_str);
     if status.is_some_and(|s| left.contains(&&*s.display.phase)) && state.open.is_none() {
         edits.turn(sequence, Phase::Succeeded);
     }

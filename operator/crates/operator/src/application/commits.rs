@@ -1,6 +1,8 @@
 //! The commits that a release brings: all since the last good one, with their people, signatures and files.
 
 use jiff::Timestamp;
+use tidegate_api::Release;
+use tidegate_api::release::Phase;
 use tidegate_core::gate::RevisionFacts;
 use tidegate_core::people::CommitFacts;
 use tidegate_git::{Contribution, History, Paths};
@@ -77,18 +79,40 @@ fn alone(turn: &Turn<'_>) -> RevisionFacts {
     }
 }
 
+/// The commits since the last good release. Where there was none yet, those since the first that was tried, that one
+/// included: else whoever fails once could hide behind the newest commit.
 async fn read(turn: &Turn<'_>, good: Option<&str>) -> Result<History, String> {
-    let (operator, source) = (turn.operator, turn.source);
-    let old = match good {
-        Some(name) => Some(commit_of(turn, name).await?),
-        None => None,
+    let Some(good) = good else {
+        let Some(first) = first_tried(turn).await? else {
+            return between(turn, None, &turn.source.revision.commit).await;
+        };
+        let mut history = between(turn, Some(&first), &turn.source.revision.commit).await?;
+        history.commits.extend(between(turn, None, &first).await?.commits);
+        return Ok(history);
     };
+    let old = commit_of(turn, good).await?;
+    between(turn, Some(&old), &turn.source.revision.commit).await
+}
+
+/// The commit of the newest Release of an Application of this name that was good, else of its oldest; records outlive the
+/// Application.
+async fn first_tried(turn: &Turn<'_>) -> Result<Option<String>, String> {
+    let mut releases = turn.operator.list_releases(turn.key).await?;
+    releases.retain(|r| r.spec.revision.commit != turn.source.revision.commit);
+    let good = |r: &&Release| r.status.as_ref().is_some_and(|s| s.phase == Phase::Succeeded);
+    let newest = releases.iter().filter(good).max_by_key(|r| r.spec.sequence);
+    let oldest = || releases.iter().min_by_key(|r| r.spec.sequence);
+    Ok(newest.or_else(oldest).map(|r| r.spec.revision.commit.clone()))
+}
+
+async fn between(turn: &Turn<'_>, old: Option<&str>, new: &str) -> Result<History, String> {
+    let (operator, source) = (turn.operator, turn.source);
     operator
         .git
         .commits_between(
             source.remote()?,
-            old.as_deref(),
-            &source.revision.commit,
+            old,
+            new,
             &source.keyring,
             Timestamp::now(),
             MAX_COMMITS,

@@ -75,10 +75,21 @@ impl History {
         let current = status
             .and_then(|s| s.current_release.as_deref())
             .unwrap_or_default();
+        let back = status
+            .and_then(|s| s.rolled_back.as_ref())
+            .map(|back| back.to.as_str());
+        let restored = ended.spec.restores.as_deref();
+        let keep = [
+            good,
+            current,
+            &ended.name,
+            back.unwrap_or_default(),
+            restored.unwrap_or_default(),
+        ];
         let mut left: BTreeMap<&str, &Release> = BTreeMap::new();
         let others = self.others.iter();
         left.extend(others.filter_map(|r| Some((r.metadata.name.as_deref()?, r))));
-        for name in record::beyond_history(numbered, self.limit, &[good, current, &ended.name]) {
+        for name in record::beyond_history(numbered, self.limit, &keep) {
             let found = left.remove(name.as_str());
             let uid = found.and_then(|r| r.metadata.uid.as_deref());
             operator
@@ -90,7 +101,7 @@ impl History {
             .filter(|(_, r)| keeps_set(r))
             .map(|(name, _)| name);
         let mut kept: BTreeSet<String> = kept.map(str::to_owned).collect();
-        kept.extend([good, current, &ended.name].map(str::to_owned));
+        kept.extend(keep.map(str::to_owned));
         let pruned = sets::prune(operator, key, app, &kept).await;
         pruned.map_err(|trouble| format!("kept sets: {}", trouble.message))
     }

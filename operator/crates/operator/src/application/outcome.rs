@@ -12,7 +12,7 @@ use tidegate_core::gate::Approved;
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
 use tidegate_core::ownership::Owner;
-use tidegate_core::plan::{Plan, Step};
+use tidegate_core::plan::{Cause, Plan, Step};
 use tidegate_core::record;
 use tidegate_core::takeover::{self, Former};
 use tokio::sync::mpsc;
@@ -162,7 +162,7 @@ fn absorb(
             sealed,
             live,
             adopted_from,
-            ..
+            created,
         }) => {
             if let Some(entry) = set.entries.get_mut(&id) {
                 target.record(&id, &entry.version, live);
@@ -172,7 +172,9 @@ fn absorb(
                     .get(&id)
                     .map(DesiredObject::prune_rule)
                     .unwrap_or_default();
-                if adopted_from.is_some() {
+                // What is new to the inventory and was there all the same was let go once, or is somebody's.
+                let new = |step: &Step| step.id == id && step.cause == Cause::New;
+                if adopted_from.is_some() || (!created && plan.steps.iter().any(new)) {
                     entry.made = None;
                 }
             }

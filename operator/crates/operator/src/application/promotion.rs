@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tidegate_api::Application;
 use tidegate_api::policy::{After, GateName};
 use tidegate_core::gate::stage_name;
-use tidegate_core::policy::PolicyName;
+use tidegate_core::policy::{CompiledPolicy, PolicyName};
 use tidegate_core::promotion::{
     self, Candidate, Sight, Stage, States, Wanted, all_earned, circle, earned_commits, follow, follow_line,
     judge,
@@ -74,11 +74,15 @@ pub(crate) async fn choose(turn: &Turn<'_>, state: &mut AppState) -> (Option<Sou
     // What a person or a failure has put back stays until the newest commit may take its place.
     let put_back =
         rollback::is_under_way(state) || turn.app.status.as_ref().is_some_and(|s| s.rolled_back.is_some());
-    if there || put_back || all_earned(&newest) || is_overridden(turn, state, now) {
+    if there || put_back || all_earned(&newest) {
         state.promotion.states = newest;
         return (None, Again::Never);
     }
     let again = when(&legs, now);
+    if let Some(ends) = overridden(turn, state, now) {
+        state.promotion.states = newest;
+        return (None, again.sooner(Again::at(ends)));
+    }
     match older(turn, state, &legs, reached, now).await {
         Some((source, states)) => {
             let names: Vec<&str> = legs.iter().map(|leg| leg.stage.name.as_str()).collect();
@@ -216,13 +220,23 @@ async fn wanted(turn: &Turn<'_>, leg: &Leg, commit: &str, line: &str) -> Wanted 
     wanted
 }
 
-/// True while somebody has opened `after` for this Application: then the newest commit is what is meant.
-fn is_overridden(turn: &Turn<'_>, state: &AppState, now: Timestamp) -> bool {
+/// Until when somebody has opened `after` for this Application, where a policy lets anybody do that: then the newest commit
+/// is what is meant.
+fn overridden(turn: &Turn<'_>, state: &AppState, now: Timestamp) -> Option<Timestamp> {
     let facts = Facts::gather(turn.operator, turn.key, turn.app, state.inventory.as_ref());
-    facts.overrides.iter().any(|over| {
-        let until = over.spec.until.parse::<Timestamp>();
-        over.spec.gates.contains(&GateName::After) && until.is_ok_and(|until| until > now)
-    })
+    let allows = |policy: &CompiledPolicy| {
+        let overrides = policy.policy.overrides.as_ref();
+        overrides.is_some_and(|overrides| overrides.gates.contains(&GateName::After))
+    };
+    if facts.unguarded.is_some() || !facts.policies.iter().any(|policy| allows(policy)) {
+        return None;
+    }
+    let opens = facts
+        .overrides
+        .iter()
+        .filter(|over| over.spec.gates.contains(&GateName::After));
+    let ends = opens.filter_map(|over| over.spec.until.parse::<Timestamp>().ok());
+    ends.filter(|end| *end > now).max()
 }
 
 /// When a stage has the next commit earned, and when to ask another cluster again.

@@ -295,6 +295,13 @@ async fn look_and_act(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edits) 
             }
             return Ok(again);
         }
+        Restore::Lost(progress) => {
+            state.obstacle = Some(progress);
+            if let Some(newest) = &mut state.newest {
+                newest.held = true;
+            }
+            return keep_beside(turn, state, edits, Again::Never).await;
+        }
         Restore::To(release) => match restore::act_on(turn, state, edits, &release).await? {
             Acted::Done(again) => return Ok(again),
             Acted::Waits(again) => return keep_beside(turn, state, edits, again).await,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use kube::api::ObjectMeta;
 use tidegate_api::release::{Failure, Phase, PlanSummary, ReleaseRevision, Results, Times, Trigger};
-use tidegate_api::{Application, Release, ReleaseSpec, ReleaseStatus, names};
+use tidegate_api::{Application, ApplicationStatus, Release, ReleaseSpec, ReleaseStatus, names};
 use tidegate_core::desired::Rendered;
 use tidegate_core::{duration, record, seal};
 use tidegate_git::{Revision, Signature};
@@ -238,6 +238,10 @@ pub(crate) async fn resume(
         return Ok(());
     }
     let mut unfinished = operator.list_releases(key).await?;
+    unfinished.retain(|r| Some(&r.spec.application_uid) == app.metadata.uid.as_ref() || !is_final(r));
+    if let Some(status) = &mut state.status {
+        catch_up(status, &unfinished);
+    }
     unfinished.retain(|r| !is_final(r));
     unfinished.sort_by_key(|r| std::cmp::Reverse(r.spec.sequence));
     let ours = |r: &Release| {
@@ -258,12 +262,44 @@ pub(crate) async fn resume(
     Ok(())
 }
 
+/// The process may have ended between the last line of a record and the Application's status: the record is right.
+fn catch_up(status: &mut ApplicationStatus, releases: &[Release]) {
+    let phase = |r: &Release| r.status.as_ref().map(|s| s.phase).unwrap_or_default();
+    let sequence_of = |name: &Option<String>| {
+        let digits = name.as_deref().and_then(|name| name.rsplit('-').next());
+        digits
+            .and_then(|digits| digits.parse::<i64>().ok())
+            .unwrap_or_default()
+    };
+    let good = releases
+        .iter()
+        .filter(|r| phase(r) == Phase::Succeeded)
+        .max_by_key(|r| r.spec.sequence);
+    if let Some(good) = good.filter(|r| r.spec.sequence > sequence_of(&status.last_good_release)) {
+        status.last_good_release.clone_from(&good.metadata.name);
+    }
+    let tried = |r: &&Release| {
+        matches!(phase(r), Phase::Succeeded | Phase::Failed | Phase::RolledBack)
+            && r.spec.set_digest.is_some()
+            && r.spec.sequence >= status.last_sequence
+    };
+    if let Some(last) = releases.iter().filter(tried).max_by_key(|r| r.spec.sequence) {
+        phase(last).as_str().clone_into(&mut status.display.phase);
+        status.last_sequence = last.spec.sequence;
+        status.attempted_digest.clone_from(&last.spec.set_digest);
+        status.last_attempted_revision = Some(last.spec.revision.commit.clone());
+    }
+}
+
 pub(super) fn is_final(release: &Release) -> bool {
     release.status.as_ref().is_some_and(|s| s.phase.is_final())
 }
 
+/// True for one that has not begun, or whose first line was never written: the gates are asked again. Nothing of it is in
+/// the cluster before its record says that it is being applied.
 fn waits(release: &Release) -> bool {
-    release.status.as_ref().is_some_and(|s| s.phase == Phase::Waiting)
+    let begun = |phase: Phase| !matches!(phase, Phase::Planned | Phase::Waiting);
+    !release.status.as_ref().is_some_and(|s| begun(s.phase))
 }
 
 async fn close_stray(

@@ -28,6 +28,8 @@ pub(crate) enum Restore {
     No,
     /// Something that cannot be done; why, and the newest commit is what counts.
     Refused(Progress),
+    /// What runs was rolled back to and cannot be read any more: it is left as it is.
+    Lost(Progress),
     /// This Release counts.
     To(Box<Good>),
 }
@@ -70,9 +72,11 @@ pub(crate) async fn asked(
             edits.rolled_back = Some(None);
             return Ok(Restore::No);
         }
-        return Ok(match rollback::good(turn, &back.to).await? {
+        let to = back.to.clone();
+        give_way(turn, state, edits, &to).await?;
+        return Ok(match rollback::good(turn, &to).await? {
             Some(good) => Restore::To(Box::new(good)),
-            None => Restore::Refused(refused(&back.to, "its set is not kept any more")),
+            None => Restore::Lost(refused(&to, "its set is not kept any more")),
         });
     }
     let good = match find(turn, asked).await? {
@@ -86,11 +90,22 @@ pub(crate) async fn asked(
         asked: asked.to_owned(),
     }));
     edits.answered_rollback = Some(Some(asked.to_owned()));
-    if rollback::is_under_way(state) {
-        let newer = format!("a rollback to {asked} that somebody asked for");
-        rollback::abandon(turn, state, edits, &newer).await?;
-    }
+    give_way(turn, state, edits, asked).await?;
     Ok(Restore::To(Box::new(good)))
+}
+
+/// An automatic rollback gives way to the one that a person asks for.
+async fn give_way(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    asked: &str,
+) -> Result<(), String> {
+    if !rollback::is_under_way(state) {
+        return Ok(());
+    }
+    let newer = format!("a rollback to {asked} that somebody asked for");
+    rollback::abandon(turn, state, edits, &newer).await
 }
 
 /// Carries out, and keeps, what a person rolled back to.

@@ -5,7 +5,7 @@
 //! Application says that this is what runs and which commit failed, and only then the first object is written. A restart
 //! at any moment goes on from there, and never brings the failed set again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +40,8 @@ const UNDER_WAY: &str = "RollingBack";
 pub(crate) const FAILED: &str = "RollbackFailed";
 /// Longest cause in the record, bytes.
 const MAX_CAUSE: usize = 400;
+/// Wait for the Application's status to say where it goes back to, before anything is written.
+const RECORD: Duration = Duration::from_millis(200);
 /// Failures that no other content helps against: the commit is not to blame alone.
 const NOT_THE_COMMITS: [&str; 2] = [handover::CONFLICT, "Forbidden"];
 
@@ -69,6 +71,8 @@ pub(crate) async fn good(turn: &Turn<'_>, name: &str) -> Result<Option<Good>, St
         return Ok(None);
     };
     let set = set_of(turn, name).await?;
+    // A name may have been used twice: what is kept must be what the record speaks of.
+    let set = set.filter(|set| release.spec.set_digest.as_ref() == Some(&set.digest));
     Ok(set.map(|set| Good { release, set }))
 }
 
@@ -76,7 +80,7 @@ pub(crate) async fn good(turn: &Turn<'_>, name: &str) -> Result<Option<Good>, St
 pub(crate) async fn set_of(turn: &Turn<'_>, release: &str) -> Result<Option<Arc<Rendered>>, String> {
     match sets::recall(turn.operator, turn.key, turn.app, release).await {
         Ok(set) => Ok(set),
-        Err(trouble) if trouble.lasting => {
+        Err(trouble) if trouble.broken => {
             tracing::warn!(release, error = trouble.message, "its kept set cannot be read");
             Ok(None)
         }
@@ -154,7 +158,7 @@ pub(crate) async fn go_on(turn: &Turn<'_>, state: &mut AppState, edits: &mut Edi
     note(state, edits, &good);
     recall(turn, state).await?;
     if !is_recorded(turn, state, edits, &good) {
-        return Ok(Again::after(Duration::ZERO));
+        return Ok(Again::after(RECORD));
     }
     let wants = good.set.objects.iter().map(|object| object.id.clone());
     relations::want(turn, state, wants.collect());
@@ -363,9 +367,29 @@ async fn plan_back(
         inventory: state.inventory.as_ref().unwrap_or(&Default::default()),
         protected: &protected,
         fixed: &fixed,
+        others: &not_undone(turn, state, to).await?,
         taken: &taken,
         key: &turn.operator.key,
     }))
+}
+
+/// Releases after the good one, beside the one that is undone, that ended with what they brought in the cluster.
+async fn not_undone(turn: &Turn<'_>, state: &AppState, good: &str) -> Result<BTreeSet<String>, String> {
+    let open = state.open.as_ref().map(|open| open.name.as_str());
+    let releases = turn.operator.list_releases(turn.key).await?;
+    let good = releases.iter().find(|r| r.metadata.name.as_deref() == Some(good));
+    let after = good.map_or(0, |good| good.spec.sequence);
+    let stays = |r: &&Release| {
+        let phase = r.status.as_ref().map(|s| s.phase).unwrap_or_default();
+        r.spec.sequence > after
+            && r.metadata.name.as_deref() != open
+            && matches!(phase, Phase::Failed | Phase::Succeeded)
+    };
+    Ok(releases
+        .iter()
+        .filter(stays)
+        .filter_map(|r| r.metadata.name.clone())
+        .collect())
 }
 
 /// What stays is in the record before anything else is done.

@@ -35,6 +35,8 @@ const FIELD: &str = "sealed";
 pub(crate) struct Trouble {
     /// True when waiting does not help: somebody has to do something first.
     pub(crate) lasting: bool,
+    /// True when what is kept cannot be read whoever asks: damaged, or sealed with another key.
+    pub(crate) broken: bool,
     /// One line for people.
     pub(crate) message: String,
 }
@@ -43,6 +45,7 @@ impl Trouble {
     fn passing(message: &impl ToString) -> Self {
         Self {
             lasting: false,
+            broken: false,
             message: message.to_string(),
         }
     }
@@ -52,6 +55,7 @@ impl From<StoreError> for Trouble {
     fn from(error: StoreError) -> Self {
         Self {
             lasting: true,
+            broken: true,
             message: error.to_string(),
         }
     }
@@ -61,6 +65,7 @@ impl From<tidegate_cluster::Error> for Trouble {
     fn from(error: tidegate_cluster::Error) -> Self {
         Self {
             lasting: error.class() != Class::Transient,
+            broken: false,
             message: error.to_string(),
         }
     }

@@ -20,6 +20,9 @@ use crate::application::turn::Turn;
 use crate::application::{AppState, commits, relations};
 use crate::state::Again;
 
+/// Wait before what could not be found out is asked again, beside the events that wake sooner.
+const ASK_AGAIN: Duration = Duration::from_secs(15);
+
 /// The plan may go, or what holds it.
 pub(crate) type Answer = Result<Approved<Plan>, Wait>;
 
@@ -27,6 +30,8 @@ pub(crate) type Answer = Result<Approved<Plan>, Wait>;
 pub(crate) struct Said {
     gates: Vec<Gate>,
     approvals: Vec<ApprovalShown>,
+    /// True when something could not be found out that may be found out later.
+    retry: bool,
     /// The plan as the record shows it; `None` where the record has it already.
     summary: Option<PlanSummary>,
 }
@@ -55,13 +60,15 @@ pub(crate) async fn consult(
         facts.of_release(turn.operator, turn.key, &open.name);
     }
     let known = waiting.is_some_and(|open| open.status.plan.digest == plan.digest);
-    let summary = match known {
-        true => None,
-        false => Some(record::summarize(
+    let summary = if known {
+        None
+    } else {
+        Some(record::summarize(
             &plan,
             previous(turn, rendered).await.as_deref(),
-        )),
+        ))
     };
+    let retry = facts.revision.unknown.is_some();
     let question = facts.question(match turn.restores {
         None => Asking::Release,
         Some(_) => Asking::Rollback,
@@ -75,6 +82,7 @@ pub(crate) async fn consult(
     let said = Said {
         gates,
         approvals,
+        retry,
         summary,
     };
     Ok((answer, said))
@@ -91,7 +99,7 @@ pub(crate) async fn hold(
     trigger: Trigger,
 ) -> Result<Again, String> {
     let on = closed(&said.gates);
-    let named = state.waiting.is_some();
+    let (named, retry) = (state.waiting.is_some(), said.retry);
     let follows = state.promotion.follows.clone();
     let open = taken(turn, state, rendered, said, trigger).await?;
     open.turn(Phase::Waiting, &wait.why, Timestamp::now());
@@ -114,7 +122,12 @@ pub(crate) async fn hold(
         // Asked again by its name, the gates say how it is approved.
         return Ok(Again::after(Duration::ZERO));
     }
-    Ok(wait.again.map_or(Again::Never, Again::at))
+    let again = wait.again.map_or(Again::Never, Again::at);
+    Ok(if retry {
+        again.sooner(Again::after(ASK_AGAIN))
+    } else {
+        again
+    })
 }
 
 /// A release may go: the one that waited becomes the open one, or a new one is made.
@@ -146,8 +159,9 @@ async fn taken<'s>(
     if let Some(summary) = said.summary {
         open.status.plan = summary;
     }
-    open.status.gates = said.gates;
+    open.status.gates = record::gates(said.gates);
     open.status.approvals = said.approvals;
+    open.status.approvals.truncate(record::MAX_LINES);
     open.set = Some(rendered.clone());
     Ok(state.waiting.insert(open))
 }
@@ -201,7 +215,8 @@ pub(crate) async fn supersede_other(
     rendered: &Rendered,
 ) -> Result<(), String> {
     let waiting = state.waiting.as_ref();
-    if waiting.is_none_or(|open| open.brings(&rendered.digest)) {
+    let same = |open: &Open| open.brings(&rendered.digest) && open.spec.restores.as_deref() == turn.restores;
+    if waiting.is_none_or(same) {
         return Ok(());
     }
     let why = format!("{} took its place", status::shown(&turn.source.revision));

@@ -98,12 +98,12 @@ async fn facts(cluster: &Cluster, app: &Application, notes: &mut Vec<String>) ->
         .within(&format!("get namespaces {namespace}"), api.get(&namespace))
         .await;
     let namespace_labels = match read {
-        Ok(found) => found.metadata.labels.unwrap_or_default(),
+        Ok(found) => Some(found.metadata.labels.unwrap_or_default()),
         Err(error) => {
             notes.push(format!(
-                "labels of the namespace are not known, policies that select by them may be missing: {error}"
+                "labels of the namespace are not known, so that each policy that selects by them is taken to bind: {error}"
             ));
-            BTreeMap::new()
+            None
         }
     };
     ApplicationFacts {
