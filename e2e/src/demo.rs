@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use tidegate_e2e::{Cluster, Error, GitServer, Operator, Options, Result, TestRepo, operator, paths};
 
 use crate::{say, story};
@@ -29,6 +30,33 @@ impl Stage {
         all.extend(args);
         say(&self.cluster.kubectl(&all).await?);
         Ok(())
+    }
+
+    /// Shows what `tidegate explain` says about a release.
+    pub(crate) async fn explain(&self, release: &str) -> Result<()> {
+        say(&format!("\n$ tidegate -n shop explain {release}"));
+        let mut command = tokio::process::Command::new(operator::binary()?);
+        command
+            .args(["explain", release, "-n", "shop"])
+            .env("KUBECONFIG", self.cluster.admin_kubeconfig());
+        let output = command
+            .output()
+            .await
+            .map_err(|e| Error::Setup(format!("tidegate explain: {e}")))?;
+        say(&String::from_utf8_lossy(&output.stdout));
+        Ok(())
+    }
+
+    /// Makes an object as somebody.
+    pub(crate) async fn create_as(&self, user: &str, groups: &[&str], object: &Value) -> Result<()> {
+        let file = self.cluster.dir().join(format!("by-{user}.json"));
+        std::fs::write(&file, object.to_string()).map_err(|e| Error::Setup(e.to_string()))?;
+        let file = file.display().to_string();
+        let mut args = vec!["create", "-f", &file, "--as", user];
+        for group in groups {
+            args.extend(["--as-group", group]);
+        }
+        self.cluster.kubectl(&args).await.map(drop)
     }
 }
 

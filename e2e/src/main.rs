@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 use tidegate_e2e::{Result, local};
 
 mod demo;
+mod policy_story;
 mod story;
 
 #[derive(Parser)]

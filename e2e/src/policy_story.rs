@@ -1,11 +1,10 @@
 //! The acts of the demo that are about policies: a release that waits for a second person, and one that is put back.
 
 use serde_json::Value;
-use tidegate_e2e::{Error, Result, wait};
+use tidegate_e2e::{Result, wait};
 
 use crate::demo::Stage;
-use crate::say;
-use crate::story::{ACT, ADA, APPLICATIONS, BEN, RELEASES, expect_image, released, replace, short, unexpected};
+use crate::story::{ACT, ADA, APPLICATIONS, BEN, RELEASES, expect_image, released, replace, short};
 
 /// Four eyes for every release of the shop; what fails is put back.
 const POLICY: &str = "apiVersion: tidegate.io/v1alpha1\nkind: ReleasePolicy\n\
@@ -38,7 +37,9 @@ async fn held_and_approved(stage: &Stage) -> Result<()> {
     stage.tell("Ben approves his own commit; it does not count");
     approve(stage, &waiting, "ben").await?;
     wait::until(ACT, "Ben's approval to be seen and not to count", || async {
-        let release = phase(stage, &commit, "Waiting").await.map_err(|e| e.to_string())?;
+        let release = phase(stage, &commit, "Waiting")
+            .await
+            .map_err(|e| e.to_string())?;
         let shown = &release["status"]["approvals"];
         let seen = shown[0]["approver"] == "ben" && shown[0]["counts"] == false;
         seen.then_some(()).ok_or_else(|| shown.to_string())
@@ -73,16 +74,17 @@ async fn put_back(stage: &Stage) -> Result<()> {
     stage.cluster.apply(UNATTENDED).await?;
     let config = stage.repo.read("deploy/config.yaml")?;
     replace(stage, "deploy/web.yaml", "shop/web:1.3.0", "shop/web:1.4.0")?;
-    replace(stage, "deploy/web.yaml", "labels: {app: web}}", "labels: {app: web}}")?;
     fails(stage, true)?;
     stage
         .repo
-        .write("deploy/config.yaml", &config.replace("theme: light", "theme: dark"))?;
-    let bad = stage.repo.publish("Web 1.4.0, dark", BEN)?;
+        .write("deploy/config.yaml", &config.replace("this week", "until Sunday"))?;
+    let bad = stage
+        .repo
+        .publish("Web 1.4.0, and shipping is free until Sunday", BEN)?;
     phase(stage, &bad, "RolledBack").await?;
     stage.show(&["get", RELEASES]).await?;
     expect_image(stage, "example.com/shop/web:1.3.0").await?;
-    stage.tell("the whole set is back: web 1.3.0 and the light theme");
+    stage.tell("the whole set is back: web 1.3.0 and the banner of before");
     stage.show(&["get", APPLICATIONS]).await?;
     fails(stage, false)?;
     let fix = stage.repo.publish("Web 1.4.0 starts", ADA)?;
@@ -93,7 +95,9 @@ async fn put_back(stage: &Stage) -> Result<()> {
 
 /// Makes the pods of web fail, or not.
 fn fails(stage: &Stage, fail: bool) -> Result<()> {
-    let (good, bad) = ("annotations: {}", "annotations: {e2e.tidegate.io/fail: CrashLoopBackOff}");
+    let good = "      labels: {app: web}\n    spec:";
+    let bad =
+        "      labels: {app: web}\n      annotations: {e2e.tidegate.io/fail: CrashLoopBackOff}\n    spec:";
     let (old, new) = if fail { (good, bad) } else { (bad, good) };
     replace(stage, "deploy/web.yaml", old, new)
 }
@@ -109,7 +113,9 @@ async fn phase(stage: &Stage, commit: &str, phase: &str) -> Result<Value> {
         let of = |release: &&Value| release["spec"]["revision"]["commit"] == *commit;
         let found = items.iter().rfind(of).cloned().unwrap_or_default();
         let there = found["status"]["phase"] == phase;
-        there.then_some(found.clone()).ok_or_else(|| found["status"].to_string())
+        there
+            .then_some(found.clone())
+            .ok_or_else(|| found["status"].to_string())
     })
     .await
 }

@@ -7,14 +7,14 @@ use serde_json::Value;
 use tidegate_e2e::{Error, Result, wait};
 
 use crate::demo::Stage;
-use crate::say;
+use crate::{policy_story, say};
 
 /// Longest any single act may take.
-const ACT: Duration = Duration::from_secs(120);
-const ADA: &str = "Ada Byron <ada@example.com>";
-const BEN: &str = "Ben Okri <ben@example.com>";
-const APPLICATIONS: &str = "gitrepositories.tidegate.io,applications.tidegate.io";
-const RELEASES: &str = "releases.tidegate.io";
+pub(crate) const ACT: Duration = Duration::from_secs(120);
+pub(crate) const ADA: &str = "Ada Byron <ada@example.com>";
+pub(crate) const BEN: &str = "Ben Okri <ben@example.com>";
+pub(crate) const APPLICATIONS: &str = "gitrepositories.tidegate.io,applications.tidegate.io";
+pub(crate) const RELEASES: &str = "releases.tidegate.io";
 
 /// Plays all acts in order.
 ///
@@ -27,6 +27,7 @@ pub(crate) async fn play(stage: &Stage) -> Result<()> {
     let fixed = fixed_commit(stage).await?;
     manual_edit(stage).await?;
     removed_file(stage).await?;
+    policy_story::play(stage).await?;
     say("");
     stage.show(&["get", APPLICATIONS]).await?;
     stage.show(&["get", RELEASES]).await?;
@@ -43,6 +44,8 @@ pub(crate) async fn play(stage: &Stage) -> Result<()> {
     say(&format!("  {} the fix went through", short(&fixed)));
     say("  a manual edit of a field that git sets was put back");
     say("  a file removed from git took its object along");
+    say("  a release waited until somebody else than its author approved the plan");
+    say("  a commit whose pods never start was put back as a whole, and its fix went through by itself");
     Ok(())
 }
 
@@ -166,7 +169,7 @@ async fn removed_file(stage: &Stage) -> Result<()> {
 }
 
 /// Waits until a commit is applied and the Application Ready with it.
-async fn released(stage: &Stage, commit: &str) -> Result<()> {
+pub(crate) async fn released(stage: &Stage, commit: &str) -> Result<()> {
     let what = format!("commit {} to be released", short(commit));
     wait::until(ACT, &what, || async {
         let app = application(stage).await?;
@@ -200,7 +203,7 @@ async fn field(stage: &Stage, kind: &str, name: &str, path: &str) -> Result<Stri
     stage.cluster.kubectl(&args).await.map_err(|e| e.to_string())
 }
 
-async fn expect_image(stage: &Stage, image: &str) -> Result<()> {
+pub(crate) async fn expect_image(stage: &Stage, image: &str) -> Result<()> {
     let path = "{.spec.template.spec.containers[0].image}";
     let live = field(stage, "deployment", "web", path)
         .await
@@ -212,7 +215,7 @@ async fn expect_image(stage: &Stage, image: &str) -> Result<()> {
     }
 }
 
-fn replace(stage: &Stage, file: &str, old: &str, new: &str) -> Result<()> {
+pub(crate) fn replace(stage: &Stage, file: &str, old: &str, new: &str) -> Result<()> {
     let before = stage.repo.read(file)?;
     if !before.contains(old) {
         return Err(Error::Bug(format!("e2e/demo/shop/{file} holds no `{old}`")));
@@ -244,6 +247,6 @@ fn unexpected(what: &str) -> impl FnOnce(String) -> Error + use<> {
     move |message| Error::Api { what, message }
 }
 
-fn short(commit: &str) -> &str {
+pub(crate) fn short(commit: &str) -> &str {
     commit.get(..8).unwrap_or(commit)
 }

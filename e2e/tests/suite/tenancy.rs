@@ -137,7 +137,7 @@ fn attempts() -> Vec<Attempt> {
             "namespace",
             "apiVersion: v1\nkind: Namespace\nmetadata: {name: mine}\n",
             "",
-            "Retrying",
+            "Forbidden",
             "namespaces",
         ),
         attempt(
@@ -352,6 +352,12 @@ async fn names(shop: &Shop) -> Result<()> {
 /// Each verb and each resource of each rule that the operator has is one that it needs: an unhealthy workload, an edit, a
 /// second release, a deletion have used all of them.
 async fn every_right_is_used(victim: &Shop) -> Result<()> {
+    let (ns, group) = (&victim.ns, "apiVersion: tidegate.io/v1alpha1");
+    let policies = format!(
+        "{group}\nkind: ReleasePolicy\nmetadata: {{name: any, namespace: {ns}}}\nspec: {{}}\n---\n\
+         {group}\nkind: ClusterReleasePolicy\nmetadata: {{name: any}}\nspec: {{}}\n"
+    );
+    victim.cluster.apply(&policies).await?;
     victim.put("web.yaml", &deployment("web", ""))?;
     let service = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{port: 80}]}\n";
     victim.put("service.yaml", service)?;

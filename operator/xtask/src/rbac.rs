@@ -30,7 +30,7 @@ pub(crate) const OPERATOR: &[Rule] = &[
             "overrides",
             "freezes",
         ],
-        verbs: &["get", "list", "watch"],
+        verbs: &["list", "watch"],
         why: "what policies demand and what people say. None of them is ever written by the operator",
     },
     Rule {
@@ -54,7 +54,7 @@ pub(crate) const OPERATOR: &[Rule] = &[
     Rule {
         groups: &[""],
         resources: &["namespaces"],
-        verbs: &["get", "list", "watch"],
+        verbs: &["list", "watch"],
         why: "labels of namespaces, by which cluster policies bind them",
     },
     Rule {
