@@ -23,15 +23,15 @@ pub(crate) const OPERATOR: &[Rule] = &[
     },
     Rule {
         groups: &["tidegate.io"],
-        resources: &[
-            "releasepolicies",
-            "clusterreleasepolicies",
-            "approvals",
-            "overrides",
-            "freezes",
-        ],
+        resources: &["releasepolicies", "clusterreleasepolicies"],
+        verbs: &["get", "list", "watch"],
+        why: "what policies demand. None is ever written by the operator, but for its status",
+    },
+    Rule {
+        groups: &["tidegate.io"],
+        resources: &["approvals", "overrides", "freezes"],
         verbs: &["list", "watch"],
-        why: "what policies demand and what people say. None of them is ever written by the operator",
+        why: "what people say. None of them is ever written by the operator",
     },
     Rule {
         groups: &["tidegate.io"],

@@ -12,6 +12,9 @@ use clap::Args;
 
 /// What to look at.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  tidegate lint deploy/policies
+  tidegate lint policy.yaml && kubectl apply -f policy.yaml")]
 pub(crate) struct Options {
     /// Files, or directories of which every .yaml, .yml and .json file is read.
     #[arg(required = true, value_name = "FILE|DIR")]
