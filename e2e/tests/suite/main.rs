@@ -33,6 +33,7 @@ mod recreate;
 mod refusals;
 mod releases;
 mod rollback;
+mod rollback_kills;
 mod signatures;
 mod stage;
 mod takeover;

@@ -1,13 +1,10 @@
 //! A failed release is put back as a whole, what failed in it is held, and the fix goes through: by itself, over restarts,
 //! and by a person's word.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use tidegate_e2e::{Result, wait};
 
-use crate::faults::operator;
-use crate::stage::{STEP, Shop, condition, deployment, fragile, map, text};
+use crate::stage::{STEP, Shop, condition, deployment, map, text};
 
 const CRASH: &str = "CrashLoopBackOff";
 /// Enough for pods that run, and little to wait for those that do not.
@@ -24,7 +21,7 @@ async fn policy(shop: &Shop, on_failure: &str) -> Result<()> {
 }
 
 /// A set of three that is good: a workload, what it reads, and one that the next commit drops.
-async fn good(shop: &Shop) -> Result<String> {
+pub(crate) async fn good(shop: &Shop) -> Result<String> {
     policy(shop, "action: Rollback").await?;
     shop.put("web.yaml", &deployment("web", ""))?;
     shop.put("conf.yaml", &map("conf", "1"))?;
@@ -36,7 +33,7 @@ async fn good(shop: &Shop) -> Result<String> {
 }
 
 /// Changes two of them, drops one, brings one; the workload never runs.
-fn bad(shop: &Shop, mark: &str) -> Result<String> {
+pub(crate) fn bad(shop: &Shop, mark: &str) -> Result<String> {
     let web = deployment("web", CRASH).replace("example.com/web:1", &format!("example.com/web:{mark}"));
     shop.put("web.yaml", &web)?;
     shop.put("conf.yaml", &map("conf", mark))?;
@@ -48,7 +45,7 @@ fn bad(shop: &Shop, mark: &str) -> Result<String> {
 }
 
 /// A set of three that is good, and not the first one.
-fn fixed(shop: &Shop, mark: &str) -> Result<String> {
+pub(crate) fn fixed(shop: &Shop, mark: &str) -> Result<String> {
     let web = deployment("web", "").replace("example.com/web:1", &format!("example.com/web:{mark}"));
     shop.put("web.yaml", &web)?;
     shop.put("conf.yaml", &map("conf", mark))?;
@@ -60,7 +57,7 @@ async fn value(shop: &Shop, name: &str) -> Result<Value> {
 }
 
 /// The good set is there, whole and alone.
-async fn is_as_before(shop: &Shop, good: &str) -> Result<()> {
+pub(crate) async fn is_as_before(shop: &Shop, good: &str) -> Result<()> {
     assert_eq!(value(shop, "conf").await?, "1");
     assert_eq!(value(shop, "gone").await?, "1", "what was dropped is there again");
     assert_eq!(value(shop, "fresh").await?, Value::Null, "what was new is gone");
@@ -75,7 +72,7 @@ async fn is_as_before(shop: &Shop, good: &str) -> Result<()> {
 }
 
 /// Waits until the newest commit is held for having what failed; the message.
-async fn is_held(shop: &Shop, words: &[&str]) -> Result<String> {
+pub(crate) async fn is_held(shop: &Shop, words: &[&str]) -> Result<String> {
     let said = |app: &Value| {
         let synced = condition(app, "Synced");
         let message = text(&synced["message"]);
@@ -385,7 +382,7 @@ async fn a_person_rolls_back_until_another_set_comes_or_the_annotation_goes() ->
 }
 
 /// A Service that goes only when somebody takes its finalizer.
-const HELD: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: held, finalizers: [example.com/held]}\n\
+pub(crate) const HELD: &str = "apiVersion: v1\nkind: Service\nmetadata: {name: held, finalizers: [example.com/held]}\n\
                     spec: {selector: {app: web}, ports: [{port: 80}]}\n";
 
 #[tokio::test]
@@ -544,105 +541,5 @@ async fn a_failed_hook_is_a_culprit_and_hooks_run_before_the_way_back() -> Resul
     let third = shop.push("the smoke test is fixed")?;
     shop.released(&third).await?;
     assert_eq!(value(&shop, "conf").await?, "2");
-    Ok(())
-}
-
-/// Waits until the Release of a commit is there, or on its way back.
-async fn begun(shop: &Shop, commit: &str, back: bool) -> Result<()> {
-    wait::until(STEP, "the release, or its way back, to begin", || async {
-        for _ in 0..100 {
-            let all = shop.releases(commit).await.map_err(|e| e.to_string())?;
-            if all.iter().any(|r| !back || r["status"]["rollback"].is_object()) {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-        Err("not yet".to_owned())
-    })
-    .await
-}
-
-#[tokio::test]
-async fn killed_at_any_moment_of_a_failing_release_it_ends_put_back() -> Result<()> {
-    let (world, guard) = fragile().await?;
-    let shop = Shop::open_in(&world.cluster, "moments").await?;
-    let mut running = operator(&world.cluster, "moments").await?;
-    let first = good(&shop).await?;
-    let mut hits = 0;
-    let moments = [
-        (false, 0),
-        (false, 60),
-        (false, 150),
-        (true, 0),
-        (true, 15),
-        (true, 40),
-        (true, 80),
-        (true, 130),
-    ];
-    for (round, (back, delay)) in moments.into_iter().enumerate() {
-        let commit = bad(&shop, &(round + 2).to_string())?;
-        begun(&shop, &commit, back).await?;
-        tokio::time::sleep(Duration::from_millis(delay)).await;
-        running.kill9();
-        let left = shop.releases(&commit).await?.pop().unwrap_or_default();
-        let rollback = &left["status"]["rollback"];
-        hits += usize::from(rollback.is_object() && rollback["finished"].is_null());
-        running.restart()?;
-        running.wait_ready(STEP).await?;
-        let release = shop.phase(&commit, "RolledBack").await?;
-        let name = text(&release["metadata"]["name"]);
-        is_held(&shop, &[&name, "Deployment"]).await?;
-        is_as_before(&shop, &first).await?;
-        assert_eq!(
-            shop.releases(&commit).await?.len(),
-            1,
-            "one attempt, killed after {delay} ms"
-        );
-    }
-    assert!(hits > 0, "no kill hit a way back");
-    running.kill9();
-    drop(guard);
-    Ok(())
-}
-
-#[tokio::test]
-async fn killed_in_the_middle_of_a_rollback_it_is_brought_to_its_end() -> Result<()> {
-    let (world, guard) = fragile().await?;
-    let shop = Shop::open_in(&world.cluster, "middle").await?;
-    let mut running = operator(&world.cluster, "middle").await?;
-    let first = good(&shop).await?;
-    // The new ConfigMap goes after the new Service, which does not go: the way back does not end before it may.
-    shop.put("held.yaml", HELD)?;
-    let second = bad(&shop, "2")?;
-    begun(&shop, &second, true).await?;
-    running.kill9();
-    let left = shop.releases(&second).await?.pop().unwrap_or_default();
-    assert!(left["status"]["rollback"]["finished"].is_null(), "{left}");
-    running.restart()?;
-    running.wait_ready(STEP).await?;
-    let free = json!({"metadata": {"finalizers": null}}).to_string();
-    shop.until("the way back is gone on", "services/held", |held| {
-        held["metadata"]["deletionTimestamp"].is_string()
-    })
-    .await?;
-    shop.kubectl(&["patch", "service", "held", "--type=merge", "-p", &free])
-        .await?;
-    shop.phase(&second, "RolledBack").await?;
-    is_held(&shop, &["shop-000002", "Deployment"]).await?;
-    is_as_before(&shop, &first).await?;
-
-    // The next process knows what failed, too.
-    running.kill9();
-    shop.put("other.yaml", &map("other", "3"))?;
-    let third = shop.push("unrelated, while nobody looks")?;
-    running.restart()?;
-    running.wait_ready(STEP).await?;
-    shop.phase(&third, "Waiting").await?;
-    is_held(&shop, &["shop-000003"]).await?;
-    is_as_before(&shop, &first).await?;
-    let fourth = fixed(&shop, "4")?;
-    shop.released(&fourth).await?;
-    running.kill9();
-    drop(guard);
     Ok(())
 }

@@ -10,7 +10,7 @@ use tidegate_core::handover::spare;
 use tidegate_core::hook::{self, Point};
 use tidegate_core::inventory::InventorySet;
 use tidegate_core::object::ObjectId;
-use tidegate_core::plan::{Cause, Inputs, Live, Plan, Step, Upkeep, plan, postponed};
+use tidegate_core::plan::{Cause, Inputs, Plan, Step, Upkeep, plan, postponed};
 use tidegate_core::record::{self, failure_line};
 use tidegate_core::recreate::{self, Found};
 use tidegate_core::status::Progress;
@@ -26,7 +26,7 @@ use crate::application::reconcile::settle;
 use crate::application::rehearse::is_refused;
 use crate::application::relations::place;
 use crate::application::release::{self, Open};
-use crate::application::relocate::{is_elsewhere, leave_former};
+use crate::application::relocate::{is_elsewhere, moves_away};
 use crate::application::status::{self, Applied, Attempted, Edits};
 use crate::application::turn::Turn;
 use crate::application::{AppState, checks, inventory, keeping, outcome, waiting};
@@ -141,66 +141,6 @@ async fn advance(
         return Ok(again);
     }
     release_plan(turn, state, edits, rendered, plan).await
-}
-
-/// Nothing is taken from the former cluster before the gates let the set into the new one. `None` when nothing is left there.
-async fn moves_away(
-    turn: &Turn<'_>,
-    state: &mut AppState,
-    edits: &mut Edits,
-    rendered: &Arc<Rendered>,
-) -> Result<Option<Again>, String> {
-    if !is_elsewhere(state, turn.target) {
-        state.leaves = false;
-        return Ok(None);
-    }
-    if let Some(open) = state.open.as_mut() {
-        let message = "the Application moves to another cluster";
-        release::finish(
-            turn.operator,
-            turn.key,
-            turn.app,
-            open,
-            Phase::Superseded,
-            message,
-        )
-        .await?;
-        state.open = None;
-    }
-    if !state.leaves {
-        turn.target.sync_desired(rendered).await?;
-        let plan = plan_anew(turn, rendered).await?;
-        let trigger = cause(turn, state, rendered);
-        let (answer, said) = waiting::consult(turn, state, rendered, plan).await?;
-        if let Err(wait) = answer {
-            let held = waiting::hold(turn, state, edits, rendered, said, &wait, trigger).await;
-            return held.map(Some);
-        }
-        state.leaves = true;
-    }
-    leave_former(turn, state).await
-}
-
-/// The plan for a place where nothing was applied yet.
-async fn plan_anew(turn: &Turn<'_>, rendered: &Arc<Rendered>) -> Result<Plan, String> {
-    let (inventory, live) = (InventorySet::default(), Live::new());
-    let absent = recreate::unknown(rendered, &inventory);
-    let found = Found {
-        present: turn.target.present(&absent, turn.owner).await?,
-        ..Found::default()
-    };
-    let plan = plan(&Inputs {
-        rendered,
-        inventory: &inventory,
-        live: &live,
-        prune: turn.app.spec.prune,
-        drift: turn.app.spec.drift.mode,
-        additions: turn.app.spec.drift.additions,
-        found: &found,
-        now: Timestamp::now(),
-        key: &turn.operator.key,
-    });
-    Ok(plan.placed(&turn.target.place, &turn.operator.key))
 }
 
 /// A release that has begun gives way only to one that may go. `None` when nothing is held.
@@ -519,7 +459,7 @@ async fn release_plan(
 }
 
 /// What makes the release start. The set that was tried last is brought again by itself only to put back what is missing.
-fn cause(turn: &Turn<'_>, state: &AppState, rendered: &Rendered) -> Trigger {
+pub(super) fn cause(turn: &Turn<'_>, state: &AppState, rendered: &Rendered) -> Trigger {
     if turn.restores.is_some() {
         return Trigger::Rollback;
     }

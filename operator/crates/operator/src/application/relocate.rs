@@ -1,19 +1,27 @@
 //! An Application whose cluster was changed: what it had in the former one goes, as `spec.prune` says, with the account that
 //! it was applied with. Only then is anything written to the new one, and only once the new set is known to be admissible.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tidegate_api::inventory::Place;
+use tidegate_api::release::Phase;
+use tidegate_core::desired::Rendered;
 use tidegate_core::gate::{self, Asking, Decision};
-use tidegate_core::plan::{Plan, teardown};
+use tidegate_core::inventory::InventorySet;
+use tidegate_core::plan::{Inputs, Live, Plan, plan, teardown};
 use tidegate_core::record::failure_line;
+use tidegate_core::recreate::{self, Found};
 use tidegate_core::status::Progress;
 use tidegate_core::wave::due;
 
+use crate::application::act::cause;
 use crate::application::gate::Facts;
 use crate::application::handover::Me;
 use crate::application::part::next_look;
+use crate::application::status::Edits;
 use crate::application::turn::Turn;
-use crate::application::{AppState, inventory, outcome, status};
+use crate::application::{AppState, inventory, outcome, release, status, waiting};
 use crate::state::Again;
 use crate::target::Site;
 use crate::targets::{self, Reach, Trouble};
@@ -27,8 +35,68 @@ pub(crate) fn is_elsewhere(state: &AppState, site: &Site) -> bool {
     set.is_some_and(|set| set.place.kube_config != site.place.kube_config)
 }
 
+/// Nothing is taken from the former cluster before the gates let the set into the new one. `None` when nothing is left there.
+pub(crate) async fn moves_away(
+    turn: &Turn<'_>,
+    state: &mut AppState,
+    edits: &mut Edits,
+    rendered: &Arc<Rendered>,
+) -> Result<Option<Again>, String> {
+    if !is_elsewhere(state, turn.target) {
+        state.leaves = false;
+        return Ok(None);
+    }
+    if let Some(open) = state.open.as_mut() {
+        let message = "the Application moves to another cluster";
+        release::finish(
+            turn.operator,
+            turn.key,
+            turn.app,
+            open,
+            Phase::Superseded,
+            message,
+        )
+        .await?;
+        state.open = None;
+    }
+    if !state.leaves {
+        turn.target.sync_desired(rendered).await?;
+        let plan = plan_anew(turn, rendered).await?;
+        let trigger = cause(turn, state, rendered);
+        let (answer, said) = waiting::consult(turn, state, rendered, plan).await?;
+        if let Err(wait) = answer {
+            let held = waiting::hold(turn, state, edits, rendered, said, &wait, trigger).await;
+            return held.map(Some);
+        }
+        state.leaves = true;
+    }
+    leave_former(turn, state).await
+}
+
+/// The plan for a place where nothing was applied yet.
+async fn plan_anew(turn: &Turn<'_>, rendered: &Arc<Rendered>) -> Result<Plan, String> {
+    let (inventory, live) = (InventorySet::default(), Live::new());
+    let absent = recreate::unknown(rendered, &inventory);
+    let found = Found {
+        present: turn.target.present(&absent, turn.owner).await?,
+        ..Found::default()
+    };
+    let plan = plan(&Inputs {
+        rendered,
+        inventory: &inventory,
+        live: &live,
+        prune: turn.app.spec.prune,
+        drift: turn.app.spec.drift.mode,
+        additions: turn.app.spec.drift.additions,
+        found: &found,
+        now: Timestamp::now(),
+        key: &turn.operator.key,
+    });
+    Ok(plan.placed(&turn.target.place, &turn.operator.key))
+}
+
 /// One step out of the former cluster; `None` when nothing is left there.
-pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Result<Option<Again>, String> {
+async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Result<Option<Again>, String> {
     let set = state.inventory.clone().unwrap_or_default();
     if !is_elsewhere(state, turn.target) {
         return Ok(None);
@@ -105,7 +173,7 @@ pub(crate) async fn leave_former(turn: &Turn<'_>, state: &mut AppState) -> Resul
 /// The way to the former cluster is gone: what is there is nobody's from now on.
 async fn forget(turn: &Turn<'_>, state: &mut AppState, why: &str) -> Result<(), String> {
     let set = state.inventory.clone().unwrap_or_default();
-    let plan = teardown(&set, &tidegate_core::plan::Live::new(), false, &turn.operator.key);
+    let plan = teardown(&set, &Live::new(), false, &turn.operator.key);
     say_left(turn, &plan, &format!("is left running, since {why}"));
     let mut set = set;
     set.entries.clear();
