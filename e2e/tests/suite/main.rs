@@ -27,6 +27,7 @@ mod leave;
 mod limits;
 mod order;
 mod output;
+mod output_waiting;
 mod promotion;
 mod recipes;
 mod recreate;

@@ -6,7 +6,7 @@ use crate::command::run;
 use crate::stage::{Shop, deployment, map};
 
 /// Replaces what differs between runs: names of the namespace, addresses, hashes, times, ages.
-fn redacted(text: &str, shop: &Shop, commits: &[String]) -> String {
+pub(crate) fn redacted(text: &str, shop: &Shop, commits: &[String]) -> String {
     let mut text = text
         .replace(&shop.git.url("shop"), "http://git.example/shop.git")
         .replace(&shop.ns, "shop-ns");
@@ -109,7 +109,7 @@ async fn kubectl_shows_what_a_stranger_needs() -> Result<()> {
 }
 
 /// The next leap day is another one each time.
-fn whenever(text: &str) -> String {
+pub(crate) fn whenever(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once("closed until ") {
         Some((before, _)) => format!("{before}closed until <a day>"),
         None => line.to_owned(),

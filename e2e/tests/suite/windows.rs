@@ -81,7 +81,8 @@ async fn a_window_opens_and_the_release_goes_by_itself() -> Result<()> {
 async fn over_the_closing(shop: &Shop, when_closes: &str) -> Result<(String, Timestamp)> {
     let now = Timestamp::now();
     let start = this_minute(now);
-    let closes = now + SignedDuration::from_secs(12);
+    // Long enough for a busy machine to begin before.
+    let closes = now + SignedDuration::from_secs(30);
     let lasts = format!("{}s", closes.duration_since(start).as_secs());
     window(
         shop,
@@ -92,7 +93,7 @@ async fn over_the_closing(shop: &Shop, when_closes: &str) -> Result<(String, Tim
     shop.put("web.yaml", &deployment("web", "ContainerCreating"))?;
     shop.put("later.yaml", &second_wave("1"))?;
     let commit = shop.push("two waves")?;
-    shop.deploy("health: {timeout: 60s}").await?;
+    shop.deploy("health: {timeout: 120s}").await?;
     shop.phase(&commit, "Applying").await?;
     Ok((
         commit,
