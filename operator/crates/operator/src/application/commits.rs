@@ -82,27 +82,44 @@ fn alone(turn: &Turn<'_>) -> RevisionFacts {
 /// The commits since the last good release. Where there was none yet, those since the first that was tried, that one
 /// included: else whoever fails once could hide behind the newest commit.
 async fn read(turn: &Turn<'_>, good: Option<&str>) -> Result<History, String> {
-    let Some(good) = good else {
-        let Some(first) = first_tried(turn).await? else {
-            return between(turn, None, &turn.source.revision.commit).await;
-        };
-        let mut history = between(turn, Some(&first), &turn.source.revision.commit).await?;
-        history.commits.extend(between(turn, None, &first).await?.commits);
-        return Ok(history);
+    let newest = &turn.source.revision.commit;
+    if let Some(good) = good {
+        let old = commit_of(turn, good).await?;
+        return between(turn, Some(&old), newest).await;
+    }
+    let Some(First { commit, own }) = first_tried(turn).await? else {
+        return between(turn, None, newest).await;
     };
-    let old = commit_of(turn, good).await?;
-    between(turn, Some(&old), &turn.source.revision.commit).await
+    let mut history = between(turn, Some(&commit), newest).await?;
+    // An earlier Application of this name may have been about another repository.
+    if history.missing.is_some() && !own {
+        return between(turn, None, newest).await;
+    }
+    if history.missing.is_none() {
+        history
+            .commits
+            .extend(between(turn, None, &commit).await?.commits);
+    }
+    Ok(history)
 }
 
-/// The commit of the newest Release of an Application of this name that was good, else of its oldest; records outlive the
-/// Application.
-async fn first_tried(turn: &Turn<'_>) -> Result<Option<String>, String> {
+struct First {
+    commit: String,
+    /// False for a Release of an earlier Application of this name: records outlive it.
+    own: bool,
+}
+
+/// The newest Release that was good, else the oldest.
+async fn first_tried(turn: &Turn<'_>) -> Result<Option<First>, String> {
     let mut releases = turn.operator.list_releases(turn.key).await?;
     releases.retain(|r| r.spec.revision.commit != turn.source.revision.commit);
     let good = |r: &&Release| r.status.as_ref().is_some_and(|s| s.phase == Phase::Succeeded);
     let newest = releases.iter().filter(good).max_by_key(|r| r.spec.sequence);
     let oldest = || releases.iter().min_by_key(|r| r.spec.sequence);
-    Ok(newest.or_else(oldest).map(|r| r.spec.revision.commit.clone()))
+    Ok(newest.or_else(oldest).map(|r| First {
+        commit: r.spec.revision.commit.clone(),
+        own: Some(&r.spec.application_uid) == turn.app.metadata.uid.as_ref(),
+    }))
 }
 
 async fn between(turn: &Turn<'_>, old: Option<&str>, new: &str) -> Result<History, String> {
