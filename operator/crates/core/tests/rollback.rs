@@ -144,7 +144,7 @@ impl Left {
             inventory: &self.inventory,
             protected: &protected,
             fixed,
-            others: &["shop-000004".to_owned()].into(),
+            others: &["shop-000006".to_owned()].into(),
             taken,
             key: &key(),
         })
@@ -175,6 +175,7 @@ fn the_set_goes_back_as_a_whole_and_only_what_was_created_since_is_deleted() {
         .has(&object("ConfigMap", "fresh", 2), FAILED)
         .has(&object("ConfigMap", "superseded", 2), Some("shop-000004"))
         .has(&object("ConfigMap", "adopted", 2), None)
+        .has(&object("ConfigMap", "runs-on", 2), Some("shop-000006"))
         .has(&object("ConfigMap", "older", 2), Some("shop-000002"));
     let back = left.back_to(&good);
     assert_eq!(
@@ -195,7 +196,12 @@ fn the_set_goes_back_as_a_whole_and_only_what_was_created_since_is_deleted() {
     };
     assert!(why("adopted").contains("there before"), "{:?}", back.survivors);
     assert!(why("older").contains("older"), "{:?}", back.survivors);
-    assert_eq!(back.survivors.len(), 2);
+    assert!(
+        why("runs-on").contains("shop-000006 made it"),
+        "{:?}",
+        back.survivors
+    );
+    assert_eq!(back.survivors.len(), 3);
     let after = back.plan.intended(&left.inventory);
     assert!(
         !after.entries.contains_key(&id("ConfigMap", "adopted")),

@@ -105,7 +105,8 @@ fn remedies(subject: &Subject<'_>, gate: &Gate, by_itself: bool) -> Vec<String> 
         )],
         _ => Vec::new(),
     };
-    if overridable(&gate.gate) && !gate.policy.starts_with("Freeze/") {
+    let nobody = gate.message.contains("nobody may override");
+    if overridable(&gate.gate) && !gate.policy.starts_with("Freeze/") && !nobody {
         remedies.push(format!(
             "if {} allows you to: tidegate override {} --gate {} --for 1h --reason '...'",
             if gate.policy.is_empty() {
