@@ -217,6 +217,7 @@ async fn the_least_that_can_be_written_is_completed_by_defaults() {
         "adopt": "IfUnowned",
         "force": false,
         "drift": { "mode": "Correct", "additions": "Correct" },
+        "dryRun": "WhenPolicied",
         "health": { "timeout": "5m" },
         "historyLimit": 20,
     });
