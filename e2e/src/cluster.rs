@@ -383,42 +383,6 @@ impl Cluster {
         stdout_of("helm", args, &self.command("helm", args).await?)
     }
 
-    /// Installs (or upgrades to) charts/tidegate as release `tidegate` in `tidegate-system`, with `--set` values, and
-    /// waits until its kinds are served. Callers running the operator outside the cluster pass `replicaCount=0`.
-    ///
-    /// # Errors
-    /// When helm fails; the message has its stderr. When a kind is not served within a minute.
-    pub async fn helm_install_chart(&self, values: &[&str]) -> Result<String> {
-        let chart = paths::root().join("charts/tidegate").display().to_string();
-        let mut args = vec!["upgrade", "--install", "tidegate", &chart];
-        args.extend([
-            "--namespace",
-            "tidegate-system",
-            "--create-namespace",
-            "--wait",
-            "--timeout",
-            "2m",
-        ]);
-        for value in values {
-            args.extend(["--set", value]);
-        }
-        let output = self.helm(&args).await?;
-        for crd in paths::custom_resources()? {
-            self.wait_explained(&crd).await?;
-        }
-        Ok(output)
-    }
-
-    /// Waits until the API server explains this kind (`plural.group`). `Established` comes before that: discovery and
-    /// the OpenAPI documents follow a moment later, on a loaded machine some seconds.
-    async fn wait_explained(&self, crd: &str) -> Result<()> {
-        let what = format!("the API server explains {crd}");
-        wait::until(Duration::from_secs(60), &what, || async {
-            self.kubectl(&["explain", crd]).await.map(drop)
-        })
-        .await
-    }
-
     async fn command(&self, name: &str, args: &[&str]) -> Result<Output> {
         let tool = paths::tool(name)?;
         let home = self.dir.join("home");

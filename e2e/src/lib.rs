@@ -2,6 +2,7 @@
 //! chart's rights and nothing more. Tests and the demo are built from these parts; nothing here ships.
 
 mod audit;
+mod chart;
 pub mod cluster;
 mod control_plane;
 pub mod error;
