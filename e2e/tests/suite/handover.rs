@@ -130,8 +130,18 @@ async fn moved(apps: &Apps, from: &str, to: &str, value: usize) -> Result<String
     apps.push(&format!("from {from} to {to}")).await
 }
 
-/// No release was refused or has failed.
+/// No release was refused or has failed. What is in the cluster is there before its record is closed.
 async fn no_failures(apps: &Apps) -> Result<()> {
+    wait::until(STEP, "every record to be closed", || async {
+        let mut open = apps.shop.releases("").await.map_err(|e| e.to_string())?;
+        open.retain(|r| r["status"]["times"]["finished"].is_null());
+        if open.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("{} are open", open.len()))
+        }
+    })
+    .await?;
     let mut bad = apps.shop.releases("").await?;
     bad.retain(|r| !["Succeeded", "Superseded"].contains(&text(&r["status"]["phase"]).as_str()));
     assert_eq!(bad, [] as [Value; 0]);
