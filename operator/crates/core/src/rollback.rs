@@ -16,6 +16,7 @@ use tidegate_api::policy::{FailureAction, Policy};
 
 use crate::digest::DigestKey;
 use crate::inventory::InventorySet;
+use crate::kind_name::KindName;
 use crate::object::ObjectId;
 use crate::order::never_pruned_by_default;
 use crate::plan::{Action, Cause, Forgotten, Plan, Step, TAKEN, seal_plan};
@@ -221,10 +222,8 @@ fn is_job(id: &ObjectId) -> bool {
     (&*id.group, &*id.kind) == ("batch", "Job")
 }
 
-/// `Namespace`, or with the group `StatefulSet.apps`.
+/// A name that is none protects nothing; the policy that has it says so and is closed.
 fn is_protected(kinds: &[String], id: &ObjectId) -> bool {
-    kinds.iter().any(|kind| match kind.split_once('.') {
-        None => *kind == *id.kind,
-        Some((kind, group)) => *kind == *id.kind && *group == *id.group,
-    })
+    let mut named = kinds.iter().filter_map(|kind| KindName::parse(kind).ok());
+    named.any(|kind| kind.is_of(id))
 }
